@@ -1,0 +1,118 @@
+package heddle
+
+import (
+	"context"
+	"iter"
+	"time"
+)
+
+// Runs is the service for runs that every front door uses. It has two
+// implementations: the engine in this process and the client of a server.
+type Runs interface {
+	// Submit accepts a flow for execution: once it returns without error the run
+	// is durable. Errors: [CodeInvalid], [CodeConflict] (the ID exists), [CodeStore].
+	Submit(ctx context.Context, s Submission) (Run, error)
+	// Get returns a run with all its visits and attempts, or [CodeNotFound].
+	Get(ctx context.Context, id RunID) (RunDetail, error)
+	// List returns the runs that match, newest first, a page at a time.
+	List(ctx context.Context, f RunFilter) (RunPage, error)
+	// Cancel asks a run to stop; finally steps still run. Cancelling a run that has
+	// ended is [CodeConflict]. A second cancel stops the finally steps too.
+	Cancel(ctx context.Context, id RunID, reason string) error
+	// Watch sends the run's state now and each change of it after it is committed,
+	// until the run has ended or ctx is done; then the channel is closed. A slow
+	// reader gets several changes merged into one.
+	Watch(ctx context.Context, id RunID) (<-chan RunUpdate, error)
+}
+
+// Submission asks for a run.
+type Submission struct {
+	Flow     *Flow
+	ID       RunID // made when empty
+	Parent   RunID
+	Executor string
+	Input    Input
+	Labels   map[string]string
+}
+
+// RunDetail is a run with its parts.
+type RunDetail struct {
+	Run      Run       `json:"run"`
+	Flow     *Flow     `json:"flow,omitempty"`
+	Visits   []Visit   `json:"visits"`
+	Attempts []Attempt `json:"attempts"`
+	// Waiting says of each open visit that does not run why it waits.
+	Waiting []Waiting `json:"waiting,omitempty"`
+}
+
+// RunUpdate is what changed in a run: the run as it is now and the rows that
+// changed since the update before.
+type RunUpdate struct {
+	Run      Run
+	Visits   []Visit
+	Attempts []Attempt
+}
+
+// Waiting is the answer to "why is it not running".
+type Waiting struct {
+	Visit   int    `json:"visit,omitempty"` // 0: the run as a whole
+	Step    string `json:"step,omitempty"`
+	Reason  string `json:"reason"` // one of the Wait constants
+	Message string `json:"message"`
+}
+
+// The reasons for waiting.
+const (
+	WaitOwner    = "no-owner"     // no engine has taken the run up
+	WaitPlace    = "no-place"     // as many attempts are open as may be
+	WaitKey      = "key-taken"    // another visit holds the step's busy key
+	WaitMatrix   = "matrix-limit" // as many of the matrix are open as may be
+	WaitParallel = "run-limit"    // as many attempts of the run are open as may be
+	WaitBackoff  = "back-off"     // failed, and waits to be tried again
+	WaitExecutor = "executor"     // the executor has not acknowledged or started it yet
+	WaitStore    = "store"        // the store does not accept writes
+)
+
+// RunFilter selects runs. Empty fields select all.
+type RunFilter struct {
+	IDs      []RunID
+	States   []RunState
+	Outcomes []Outcome
+	Kinds    []Kind
+	Name     string
+	Labels   map[string]string
+	Since    time.Time // created at or after
+	Until    time.Time // created before
+	Limit    int       // of the page; 0 is 50, at most 1000
+	After    string    // a [RunPage]'s Next: go on there
+}
+
+// RunPage is one page of a list, newest first.
+type RunPage struct {
+	Runs []Run  `json:"runs"`
+	Next string `json:"next,omitempty"` // "" on the last page
+}
+
+// Logs is the service for what programs print.
+type Logs interface {
+	// Lines yields the lines of a run's attempts, in the order in which they were
+	// written within each attempt. With Follow it goes on until the run has ended
+	// or ctx is done.
+	Lines(ctx context.Context, q LogQuery) iter.Seq2[LogLine, error]
+}
+
+// LogQuery selects log lines.
+type LogQuery struct {
+	Run    RunID
+	Visit  int // 0: all
+	Follow bool
+}
+
+// LogLine is one line of output.
+type LogLine struct {
+	Time   time.Time `json:"time"`
+	Visit  int       `json:"visit"`
+	Try    int       `json:"attempt"`
+	Stream string    `json:"stream"` // stdout, stderr, or heddle for a remark of ours
+	Text   string    `json:"text"`
+}
