@@ -1,0 +1,181 @@
+package engine
+
+import (
+	"context"
+	"sync"
+
+	"github.com/heddle/heddle"
+	"github.com/heddle/heddle/internal/executor"
+	"github.com/heddle/heddle/internal/machine"
+)
+
+// opened is an executor in use, with the line of attempts to be released.
+type opened struct {
+	executor.Executor
+	e *Engine
+
+	mu       sync.Mutex
+	line     []heddle.AttemptID
+	draining bool
+}
+
+// executor returns the executor of that name, opening it at its first use.
+func (e *Engine) executor(name string) (*opened, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if x := e.executors[name]; x != nil {
+		return x, nil
+	}
+	if e.stopping {
+		return nil, errStopped
+	}
+	exec, err := e.opts.Open(e.ctx, name, e.report)
+	if err != nil {
+		return nil, err
+	}
+	x := &opened{Executor: exec, e: e}
+	e.executors[name] = x
+	if lister, ok := exec.(executor.Lister); ok {
+		e.tasks.Go(func() { x.sweep(lister) })
+	}
+	return x, nil
+}
+
+// report is the sink of all executors.
+func (e *Engine) report(r executor.Report) {
+	run, _, _, ok := r.Attempt.Split()
+	if !ok {
+		e.log.Warn("an executor reported an attempt with a strange ID", "attempt", r.Attempt)
+		return
+	}
+	a := e.actor(run)
+	if a == nil {
+		return // ended, or another's: whoever adopts it is told again
+	}
+	if r.Exit == nil {
+		a.post(machine.Running{Attempt: r.Attempt, Started: r.Started})
+		return
+	}
+	a.post(machine.Ended{Attempt: r.Attempt, Exit: *r.Exit})
+}
+
+// release lets go of attempts in the background, many at a time: it is not on the
+// way from one step to the next.
+func (x *opened) release(ids []heddle.AttemptID) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.line = append(x.line, ids...)
+	if !x.draining {
+		x.draining = true
+		x.e.tasks.Go(x.drain)
+	}
+}
+
+func (x *opened) drain() {
+	for {
+		x.mu.Lock()
+		ids := x.line
+		x.line = nil
+		if len(ids) == 0 {
+			x.draining = false
+			x.mu.Unlock()
+			return
+		}
+		x.mu.Unlock()
+		if err := x.Release(x.e.ctx, ids); err != nil {
+			// What is left behind is swept up when the executor is next opened.
+			x.e.log.Debug("releasing attempts failed", "error", err)
+		}
+	}
+}
+
+// sweep releases what a crash between a commit and its release left behind.
+func (x *opened) sweep(lister executor.Lister) {
+	held, err := lister.Held(x.e.ctx)
+	if err != nil {
+		x.e.log.Debug("listing what an executor holds failed", "error", err)
+		return
+	}
+	const batch = 500
+	for len(held) > 0 {
+		ids := held[:min(batch, len(held))]
+		held = held[len(ids):]
+		status, err := x.e.opts.History.AttemptStatus(x.e.ctx, ids)
+		if err != nil {
+			x.e.log.Debug("looking up what an executor holds failed", "error", err)
+			return
+		}
+		var over []heddle.AttemptID
+		for _, id := range ids {
+			if status[id].Ended() {
+				over = append(over, id)
+			}
+		}
+		if len(over) > 0 {
+			x.release(over)
+		}
+	}
+}
+
+// Resume takes up runs whose engine is gone: those named, or all. It returns the
+// ones that it took; the others are owned, have ended or do not exist.
+func (e *Engine) Resume(ctx context.Context, ids ...heddle.RunID) ([]heddle.RunID, error) {
+	claimed, err := e.opts.Store.Claim(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	const workers = 4
+	line := make(chan heddle.RunID)
+	faults := make(chan error, len(claimed))
+	var done sync.WaitGroup
+	for range min(workers, len(claimed)) {
+		done.Go(func() {
+			for id := range line {
+				if err := e.resume(ctx, id); err != nil {
+					faults <- err
+				}
+			}
+		})
+	}
+	for _, id := range claimed {
+		line <- id
+	}
+	close(line)
+	done.Wait()
+	select {
+	case err = <-faults:
+	default:
+	}
+	return claimed, err
+}
+
+func (e *Engine) resume(ctx context.Context, id heddle.RunID) error {
+	snap, err := e.opts.Store.Load(ctx, id)
+	if err != nil {
+		return err
+	}
+	_, graph, err := e.graph(snap.Flow)
+	if err != nil {
+		return err
+	}
+	exec, err := e.executor(snap.Run.Executor)
+	if err != nil {
+		return err
+	}
+	state, effects, err := machine.Restore(graph, snap.Run, snap.Visits, snap.Attempts, e.ambient(snap.Run.Input.Ambient))
+	if err != nil {
+		return err
+	}
+	a := e.newActor(state, exec)
+	a.epoch, a.seq, a.recovered = snap.Epoch, snap.Seq, effects
+	a.held = state.Open()
+	e.places.force(a.held)
+	var first []machine.Event
+	if snap.Run.State == heddle.RunPending {
+		first = append(first, machine.Begin{})
+	}
+	if snap.Cancels > 0 {
+		first = append(first, machine.Cancel{Count: snap.Cancels, Reason: snap.CancelReason})
+	}
+	return e.launch(a, append(first, machine.Tick{})...)
+}
