@@ -1,0 +1,127 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/heddle/heddle"
+)
+
+// doctorOptions are what heddle doctor is called with.
+type doctorOptions struct{ *factory }
+
+func newDoctor(f *factory, runF func(context.Context, *doctorOptions) error) *cobra.Command {
+	opts := &doctorOptions{factory: f}
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Check that Heddle can work here, and say what to do where it cannot",
+		Args:  noArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return runF(cmd.Context(), opts) },
+	}
+	settingFlag(cmd.Flags(), "output", &f.Config.Output)
+	return cmd
+}
+
+// check is one finding of the doctor.
+type check struct {
+	Name    string     `json:"name"`
+	State   checkState `json:"state"`
+	Message string     `json:"message"`
+	Advice  string     `json:"advice,omitempty"` // what to do about it
+}
+
+type checkState string
+
+const (
+	checkOK   checkState = "ok"
+	checkWarn checkState = "warn"
+	checkFail checkState = "fail"
+)
+
+func runDoctor(ctx context.Context, o *doctorOptions) error {
+	checks := []check{{Name: "version", State: checkOK, Message: fmt.Sprintf("heddle %s, %s, %s/%s", o.Build.Version, o.Build.Go, o.Build.OS, o.Build.Arch)}}
+	checks = append(checks, o.dataDir())
+	if checks[1].State == checkOK {
+		checks = append(checks, o.store(ctx)...)
+	}
+	checks = append(checks, executorChecks()...)
+	failed := false
+	for _, c := range checks {
+		failed = failed || c.State == checkFail
+	}
+	err := writeResult(o.Out, o.Config.Output, checks, func(w io.Writer) error {
+		t := newTable(w)
+		for _, c := range checks {
+			row(t, string(c.State), c.Name, c.Message)
+			if c.Advice != "" {
+				row(t, "", "", "-> "+c.Advice)
+			}
+		}
+		return t.Flush()
+	})
+	if err == nil && failed {
+		err = exitError(exitTrouble)
+	}
+	return err
+}
+
+// dataDir checks that files can be made in the data directory.
+func (o *doctorOptions) dataDir() check {
+	dir := o.Config.DataDir
+	c := check{Name: "data directory", State: checkOK, Message: dir + " can be written"}
+	err := os.MkdirAll(dir, 0o700)
+	if err == nil {
+		var file *os.File
+		if file, err = os.CreateTemp(dir, ".doctor-*"); err == nil {
+			err = file.Close()
+			if removeErr := os.Remove(file.Name()); err == nil {
+				err = removeErr
+			}
+		}
+	}
+	if err != nil {
+		c.State, c.Message = checkFail, err.Error()
+		c.Advice = "make it writable, or name another with --data-dir or HEDDLE_DATA_DIR"
+	}
+	return c
+}
+
+// store checks that the database opens, and how the runs in it do.
+func (o *doctorOptions) store(ctx context.Context) []check {
+	var checks []check
+	err := o.history(ctx, func(r reader) error {
+		page, err := r.Runs().List(ctx, heddle.RunFilter{States: openStates(), Limit: 1000})
+		if err != nil {
+			return err
+		}
+		checks = append(checks, check{Name: "store", State: checkOK, Message: "opens; " + plural(len(page.Runs), "run is open", "runs are open")})
+		left := 0
+		for _, run := range page.Runs {
+			if detail, err := r.Runs().Get(ctx, run.ID); err == nil && orphaned(detail) {
+				left++
+			}
+		}
+		if left > 0 {
+			checks = append(checks, check{Name: "interrupted runs", State: checkWarn,
+				Message: plural(left, "run was interrupted", "runs were interrupted"), Advice: "go on with them: heddle runs resume"})
+		}
+		return nil
+	})
+	if err != nil {
+		checks = append(checks, check{Name: "store", State: checkFail, Message: err.Error(),
+			Advice: "free disk space, or use a data directory on a local file system"})
+	}
+	return checks
+}
+
+func executorChecks() []check {
+	return []check{
+		{Name: "executor process", State: checkOK, Message: "runs commands on this machine, without images"},
+		{Name: "executor docker", State: checkWarn, Message: "not available in this version", Advice: "use --executor process"},
+		{Name: "executor kubernetes", State: checkWarn, Message: "not available in this version", Advice: "use --executor process"},
+	}
+}

@@ -1,0 +1,56 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/heddle/heddle/internal/config"
+)
+
+// exitCodesTopic is the help topic "exit-codes".
+func exitCodesTopic() *cobra.Command {
+	return &cobra.Command{
+		Use:   "exit-codes",
+		Short: "What the exit codes mean",
+		Long: `heddle run and heddle runs resume end with the outcome of the run:
+
+    0   success
+    1   failure
+    2   abort: a step said so, something was missing, or the run was cancelled
+    3   timeout
+
+With --use-job-rc=false these four become 0. For every command:
+
+    0   done
+  125   trouble of Heddle itself: wrong usage, a document that is unreadable or
+        invalid, no executor or no store
+  130   interrupted while there was no run to wait for, or a second time
+
+The first Ctrl-C or SIGTERM cancels the run, lets its finally steps run and ends
+with the code of the run, usually 2. The second ends Heddle at once with 130; the
+run is then left as it is, for 'heddle runs resume' or 'heddle runs cancel'.`,
+	}
+}
+
+// environmentTopic is the help topic "environment".
+func environmentTopic() *cobra.Command {
+	var b strings.Builder
+	b.WriteString("A flag wins over its variable, the variable over the default.\n\n")
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, s := range config.Settings() {
+		help := s.Help
+		if s.Values != nil {
+			help += ": " + strings.Join(s.Values, ", ")
+		}
+		fmt.Fprintf(w, "  %s\t--%s\t%s (default: %s)\n", s.Env, s.Flag, help, s.Default)
+	}
+	w.Flush()
+	b.WriteString(`
+  NO_COLOR     when set, nothing is coloured
+  TERM         "dumb": a run is shown as log lines, not live
+  XDG_DATA_HOME, HOME: where the data directory is unless it is given`)
+	return &cobra.Command{Use: "environment", Short: "Which environment variables are read", Long: b.String()}
+}

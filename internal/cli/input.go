@@ -1,0 +1,187 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"strings"
+
+	"github.com/heddle/heddle"
+	"github.com/heddle/heddle/internal/app"
+	"github.com/heddle/heddle/internal/manifest"
+)
+
+// read returns the content of a file, a URL, or standard input.
+func (f *factory) read(ctx context.Context, name string) (manifest.File, error) {
+	done := f.waitingFor("reading " + shown(name))
+	defer done()
+	data, err := manifest.Read(ctx, name, f.In)
+	label := shown(name)
+	if name == "-" {
+		label = "stdin"
+	}
+	return manifest.File{Name: label, Data: data}, err
+}
+
+// submission reads everything that the options name and makes one submission of
+// it, with the warnings that reading gave.
+func (o *runOptions) submission(ctx context.Context) (sub heddle.Submission, warnings []string, err error) {
+	if err := o.oneStdin(); err != nil {
+		return sub, nil, err
+	}
+	doc, err := o.read(ctx, o.File)
+	if err != nil {
+		return sub, nil, err
+	}
+	contextJSON, correlation, err := o.context(ctx)
+	if err != nil {
+		return sub, nil, err
+	}
+	env, err := o.env(ctx)
+	if err != nil {
+		return sub, nil, err
+	}
+	parsed, err := manifest.Parse(doc.Name, doc.Data, manifest.Options{
+		Workflow: o.Workflow, Step: o.Step, Params: o.Params, Context: contextJSON,
+	})
+	if err != nil {
+		return sub, nil, err
+	}
+	for _, fault := range parsed.Warnings {
+		warnings = append(warnings, fault.String())
+	}
+	executor, notes, err := chooseExecutor(o.Config.Executor, parsed.Flow)
+	if err != nil {
+		return sub, nil, err
+	}
+	warnings = append(warnings, notes...)
+	if len(o.Volumes) > 0 {
+		return sub, nil, heddle.Errorf(heddle.CodeInvalid, "--volume: the %s executor has no mounts", executor)
+	}
+	if correlation == "" {
+		correlation = parsed.CorrelationID
+	}
+	sub = heddle.Submission{Flow: parsed.Flow, Executor: executor, Labels: o.Labels, Input: heddle.Input{
+		CorrelationID: correlation, Context: contextJSON, Env: env, Notify: o.Notifiers,
+	}}
+	if o.Import {
+		sub.Input.Ambient = &heddle.Ambient{Ignore: o.IgnoreEnv}
+	}
+	return sub, warnings, nil
+}
+
+// oneStdin refuses to read standard input twice.
+func (o *runOptions) oneStdin() error {
+	times := 0
+	for _, name := range append(append([]string{o.File}, o.Contexts...), o.EnvFiles...) {
+		if name == "-" {
+			times++
+		}
+	}
+	if times > 1 {
+		return heddle.Errorf(heddle.CodeInvalid, "standard input (-) can be read once only: it is named %d times", times)
+	}
+	return nil
+}
+
+// context merges the context files and adds the settings of the log that differ
+// from their defaults, as kog hands them to the steps. A correlation_id in a
+// context file is the run's.
+func (o *runOptions) context(ctx context.Context) (merged json.RawMessage, correlation string, err error) {
+	var files []manifest.File
+	for _, name := range o.Contexts {
+		file, err := o.read(ctx, name)
+		if err != nil {
+			return nil, "", err
+		}
+		files = append(files, file)
+	}
+	given, err := manifest.Contexts(files...)
+	if err != nil {
+		return nil, "", err
+	}
+	var head struct {
+		CorrelationID any `json:"correlation_id"`
+	}
+	if given != nil {
+		if err := json.Unmarshal(given, &head); err != nil {
+			return nil, "", fmt.Errorf("reading the merged context: %w", err)
+		}
+	}
+	correlation, _ = head.CorrelationID.(string)
+	settings := make(map[string]string)
+	add := func(key, value, usual string) {
+		if value != usual {
+			settings[key] = value
+		}
+	}
+	add("log_formatter", o.Config.LogFormat, "logfmt")
+	add("log_level", o.Config.LogLevel, "info")
+	add("remote_logger", o.Log.Remote, "")
+	add("remote_logger_addr", o.Log.RemoteAddr, "")
+	if len(settings) == 0 {
+		return given, correlation, nil
+	}
+	data, err := json.Marshal(settings)
+	if err != nil {
+		return nil, "", err
+	}
+	merged, err = manifest.Contexts(append(files, manifest.File{Name: "log settings", Data: data})...)
+	return merged, correlation, err
+}
+
+// env is the variables for every step: those of the files, in order, and over them
+// those of --env. A bare name is copied from here, or left out when unset here.
+func (o *runOptions) env(ctx context.Context) (map[string]string, error) {
+	env := make(map[string]string)
+	for _, name := range o.EnvFiles {
+		file, err := o.read(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		vars, err := manifest.Dotenv(file.Name, file.Data)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(env, vars)
+	}
+	for _, entry := range o.Env {
+		name, value, ok := strings.Cut(entry, "=")
+		if name == "" || strings.ContainsRune(entry, 0) {
+			return nil, heddle.Errorf(heddle.CodeInvalid, "--env %q is neither NAME=VALUE nor NAME", entry)
+		}
+		if !ok {
+			if value, ok = o.lookup(name); !ok {
+				continue
+			}
+		}
+		env[name] = value
+	}
+	if len(env) == 0 {
+		return nil, nil
+	}
+	return env, nil
+}
+
+// chooseExecutor turns what was asked for into an executor that exists, and says
+// what the user should know about it. Commands meant for a container are never
+// run on the host unless process is asked for by name.
+func chooseExecutor(asked string, flow *heddle.Flow) (executor string, notes []string, err error) {
+	step, image := "", ""
+	for _, s := range flow.Steps {
+		if s.Work != nil && s.Work.Image != "" {
+			step, image = s.Name, s.Work.Image
+			break
+		}
+	}
+	switch {
+	case asked != "auto" && asked != app.Process:
+		return "", nil, heddle.Errorf(heddle.CodeUnavailable, "executor %s is not available in this version: choose --executor process, which runs the commands on this machine, without images", asked)
+	case asked == "auto" && image != "":
+		return "", nil, heddle.Errorf(heddle.CodeUnavailable, "step %q names an image (%s) and there is nothing here to run containers with: choose --executor process to run the commands on this machine, without images", step, image)
+	case image != "":
+		notes = append(notes, "the process executor ignores images: the commands run on this machine as they are")
+	}
+	return app.Process, notes, nil
+}

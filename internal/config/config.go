@@ -1,0 +1,140 @@
+// Package config holds the settings that do not belong to one command: where the
+// data are, what runs steps, how logs look. Flags win over the environment, which
+// wins over the defaults.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/heddle/heddle"
+)
+
+// Config is what Heddle is told from outside.
+type Config struct {
+	// DataDir is the directory of the database, the logs and the supervisor.
+	// Default: heddle in the XDG data home (on Windows in %LOCALAPPDATA%).
+	DataDir string
+	// Executor runs the steps: auto, process, docker, k8s or kubernetes. Default: auto.
+	Executor string
+	// Parallel bounds the steps that are open at once in this process. Default: 0,
+	// which leaves the choice to the engine.
+	Parallel int
+	// LogFormat is logfmt or json. Default: logfmt.
+	LogFormat string
+	// LogLevel is debug, info, warn or error. Default: info.
+	LogLevel string
+	// Output is the form of results: table, json or yaml. Default: "", which leaves
+	// the choice to the command.
+	Output string
+	// Progress is auto, plain or live. Default: auto, which is live on a terminal.
+	Progress string
+}
+
+// Setting describes a field of [Config] for help texts and messages.
+type Setting struct {
+	Flag    string // without dashes
+	Env     string
+	Default string // in words
+	Help    string
+	Values  []string // that are accepted; none: any
+}
+
+// Settings lists every setting, in the order of [Config]'s fields.
+func Settings() []Setting {
+	return []Setting{
+		{Flag: "data-dir", Env: "HEDDLE_DATA_DIR", Default: "$XDG_DATA_HOME/heddle or ~/.local/share/heddle", Help: "directory of runs and their logs"},
+		{Flag: "executor", Env: "HEDDLE_EXECUTOR", Default: "auto", Help: "what runs the steps", Values: []string{"auto", "process", "docker", "k8s", "kubernetes"}},
+		{Flag: "parallel", Env: "HEDDLE_PARALLEL", Default: "0, for as many as suit the machine", Help: "how many steps may be open at once"},
+		{Flag: "log-formatter", Env: "HEDDLE_LOG_FORMATTER", Default: "logfmt", Help: "form of the log", Values: []string{"logfmt", "json"}},
+		{Flag: "log-level", Env: "HEDDLE_LOG_LEVEL", Default: "info", Help: "least level that is logged", Values: []string{"debug", "info", "warn", "error"}},
+		{Flag: "output", Env: "HEDDLE_OUTPUT", Default: "that of the command", Help: "form of results", Values: []string{"table", "json", "yaml"}},
+		{Flag: "progress", Env: "HEDDLE_PROGRESS", Default: "auto", Help: "how a run is shown: live needs a terminal", Values: []string{"auto", "plain", "live"}},
+	}
+}
+
+// Load returns the defaults with the environment over them. A variable that is
+// set but empty counts as unset. Faults of form are in the error, each naming its
+// variable; what only [Config.Validate] can see is not.
+func Load(lookup func(string) (string, bool)) (Config, error) {
+	get := func(name string) string { value, _ := lookup(name); return value }
+	c := Config{
+		DataDir: defaultDataDir(get), Executor: "auto", LogFormat: "logfmt", LogLevel: "info", Progress: "auto",
+	}
+	var faults []error
+	for _, s := range Settings() {
+		value := get(s.Env)
+		if value == "" {
+			continue
+		}
+		switch s.Flag {
+		case "data-dir":
+			c.DataDir = value
+		case "executor":
+			c.Executor = value
+		case "parallel":
+			n, err := strconv.Atoi(value)
+			if err != nil {
+				faults = append(faults, heddle.Errorf(heddle.CodeInvalid, "%s: %q is not a whole number", s.Env, value))
+			}
+			c.Parallel = n
+		case "log-formatter":
+			c.LogFormat = value
+		case "log-level":
+			c.LogLevel = value
+		case "output":
+			c.Output = value
+		case "progress":
+			c.Progress = value
+		}
+	}
+	return c, errors.Join(faults...)
+}
+
+// Validate returns every fault, each naming the flag and the variable to change,
+// or nil. The errors are of [heddle.CodeInvalid].
+func (c *Config) Validate() error {
+	values := map[string]string{
+		"executor": c.Executor, "log-formatter": c.LogFormat, "log-level": c.LogLevel,
+		"output": c.Output, "progress": c.Progress,
+	}
+	var faults []error
+	for _, s := range Settings() {
+		switch value := values[s.Flag]; {
+		case s.Flag == "data-dir" && c.DataDir == "":
+			faults = append(faults, fault(s, "no directory is given, and neither XDG_DATA_HOME nor HOME is set"))
+		case s.Flag == "parallel" && c.Parallel < 0:
+			faults = append(faults, fault(s, fmt.Sprintf("%d is negative", c.Parallel)))
+		case s.Flag == "output" && value == "":
+		case s.Values != nil && !slices.Contains(s.Values, value):
+			faults = append(faults, fault(s, fmt.Sprintf("%q is none of %s", value, strings.Join(s.Values, ", "))))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+func fault(s Setting, what string) error {
+	return heddle.Errorf(heddle.CodeInvalid, "--%s (or %s): %s", s.Flag, s.Env, what)
+}
+
+// defaultDataDir follows the XDG base directory specification, which has relative
+// paths ignored.
+func defaultDataDir(get func(string) string) string {
+	if runtime.GOOS == "windows" {
+		if local := get("LOCALAPPDATA"); local != "" {
+			return filepath.Join(local, "heddle")
+		}
+	}
+	if dir := get("XDG_DATA_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "heddle")
+	}
+	if home := get("HOME"); home != "" {
+		return filepath.Join(home, ".local", "share", "heddle")
+	}
+	return ""
+}

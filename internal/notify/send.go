@@ -1,0 +1,118 @@
+package notify
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/heddle/heddle"
+)
+
+// Console is the target that is a line on standard output instead of a request.
+const Console = "console"
+
+// rejected is the error of a server that will never accept the request.
+type rejected struct{ status string }
+
+func (r *rejected) Error() string { return "the server answered " + r.status }
+
+// send makes one try.
+func (n *Notifier) send(ctx context.Context, notice heddle.Notice) error {
+	var body heddle.NoticeBody
+	if err := json.Unmarshal(notice.Body, &body); err != nil {
+		return fmt.Errorf("notice %s has no readable body: %w", notice.ID, err)
+	}
+	if notice.Target == Console {
+		n.console.Lock()
+		defer n.console.Unlock()
+		_, err := io.WriteString(n.opts.Console, consoleLine(notice.Run, body))
+		return err
+	}
+	flow, err := n.opts.Flow(ctx, notice.Run)
+	if err != nil {
+		return fmt.Errorf("reading the flow of run %s: %w", notice.Run, err)
+	}
+	data, err := document(flow, body)
+	if err != nil {
+		return err
+	}
+	return n.post(ctx, notice.Target, data)
+}
+
+// consoleLine is kog's line for a step that starts.
+func consoleLine(run heddle.RunID, b heddle.NoticeBody) string {
+	return fmt.Sprintf("notify task_name=%s workflow=%s step=%s action=%s status=%s correlation_id=%s run_id=%s\n",
+		strconv.Quote(b.Task), word(b.Workflow), word(b.Step), word(b.Action), word(b.Status), word(b.CorrelationID), word(string(run)))
+}
+
+// word quotes a value as logfmt does: only where it would be read wrongly without.
+func word(s string) string {
+	plain := func(r rune) bool { return r > ' ' && r != '"' && r != '=' && r != '\\' && strconv.IsPrint(r) }
+	if strings.TrimFunc(s, plain) == "" {
+		return s
+	}
+	return strconv.Quote(s)
+}
+
+// document is the body of a request: the job document as it stands for the step
+// that is about to run (kog sends its job object).
+func document(flow *heddle.Flow, b heddle.NoticeBody) ([]byte, error) {
+	doc := make(map[string]any)
+	if len(flow.Source) > 0 {
+		raw := make(map[string]json.RawMessage)
+		if err := json.Unmarshal(flow.Source, &raw); err != nil {
+			return nil, fmt.Errorf("the document of %q is no JSON object: %w", flow.Name, err)
+		}
+		for key, value := range raw {
+			doc[key] = value
+		}
+	} else {
+		doc["name"] = b.Task
+	}
+	doc["current_workflow"] = b.Workflow
+	doc["current_step"] = b.Step
+	doc["status"] = b.Status
+	doc["correlation_id"] = b.CorrelationID
+	if len(b.Context) > 0 {
+		doc["context"] = b.Context
+	}
+	return json.Marshal(doc)
+}
+
+// post sends one request. Its errors name the host only: a path or query may be a secret.
+func (n *Notifier) post(ctx context.Context, target string, body []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, postLimit)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
+	if err != nil {
+		return &rejected{status: "nothing: the notifier is not a usable URL"}
+	}
+	req.Header.Set("Content-Type", "application/json")
+	place := req.URL.Scheme + "://" + req.URL.Host
+	resp, err := n.opts.HTTP.Do(req)
+	if err != nil {
+		if wrapped, ok := errors.AsType[*url.Error](err); ok {
+			err = wrapped.Err
+		}
+		return fmt.Errorf("posting to %s: %w", place, err)
+	}
+	defer resp.Body.Close()
+	// Read to the end, within reason, so that the connection can be used again.
+	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
+	if resp.StatusCode/100 == 2 {
+		return nil
+	}
+	err = fmt.Errorf("the server answered %s", resp.Status)
+	if resp.StatusCode/100 == 4 && resp.StatusCode != http.StatusRequestTimeout &&
+		resp.StatusCode != http.StatusTooEarly && resp.StatusCode != http.StatusTooManyRequests {
+		err = &rejected{status: resp.Status}
+	}
+	return fmt.Errorf("posting to %s: %w", place, err)
+}
