@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Runs the benchmarks and prints each figure beside its goal. usage: bench/run.sh [PATTERN]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+out=$(mktemp)
+trap 'rm -f "$out"' EXIT
+echo "running the benchmarks (minutes) ..." >&2
+CGO_ENABLED=0 go test ./bench -run '^$' -bench "${1:-.}" -benchtime 1x -timeout 30m | tee "$out" >&2
+awk '
+function row(name, unit, goal, cmp) { goals[name, unit] = goal; sense[name, unit] = cmp }
+BEGIN {
+	row("Chain", "ratio-to-bare", 2, "<="); row("Chain", "flatness", 1.1, "<=")
+	row("FanOut", "ratio-to-chain", 1.1, "<="); row("FanOut", "engine-MB", 100, "<=")
+	row("LongRun", "ratio-to-1000", 1.1, "<="); row("LongRun", "MB", 500, "<=")
+	row("OneStepRuns", "runs/s", 300, ">="); row("Recovery", "s", 2, "<=")
+	printf "%-14s %-18s %12s   %s\n", "benchmark", "figure", "value", "goal"
+}
+/^Benchmark/ {
+	name = $1; sub(/^Benchmark/, "", name); sub(/-[0-9]+$/, "", name)
+	for (i = 3; i < NF; i += 2) {
+		unit = $(i + 1)
+		if (unit == "ns/op") continue
+		goal = "-"
+		if ((name, unit) in goals) {
+			g = goals[name, unit]; c = sense[name, unit]
+			met = (c == "<=") ? ($i + 0 <= g) : ($i + 0 >= g)
+			goal = c " " g (met ? "  met" : "  MISSED")
+		}
+		printf "%-14s %-18s %12.3f   %s\n", name, unit, $i, goal
+	}
+}' "$out"

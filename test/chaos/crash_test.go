@@ -1,0 +1,120 @@
+// Package chaos_test kills Heddle in every way it can think of and looks whether
+// every accepted run still ends with the verdict that it would have had.
+package chaos_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/heddle/heddle"
+)
+
+// scenario is a small flow, with the verdict and the number of times that each
+// step runs when nothing goes wrong.
+type scenario struct {
+	flow    func(effects string) heddle.Flow
+	verdict string
+	times   map[string]int
+}
+
+func scenarios() map[string]scenario {
+	return map[string]scenario{
+		"a DAG with a fork, a join, a failure handled and a step skipped": {
+			verdict: "failure",
+			times:   map[string]int{"a": 1, "b": 1, "c": 1, "d": 1, "mend": 1, "last": 1},
+			flow: func(effects string) heddle.Flow {
+				last := shell(effects, "last", "")
+				last.Finally = true
+				return heddle.Flow{
+					Kind: heddle.KindPipeline, Name: "dag", Start: []string{"a"},
+					Steps: []heddle.Step{
+						shell(effects, "a", ""), shell(effects, "b", ""), shell(effects, "c", "exit 3"),
+						shell(effects, "d", ""), shell(effects, "mend", ""), shell(effects, "never", ""), last,
+					},
+					Edges: []heddle.Edge{
+						{From: "a", To: "b"}, {From: "a", To: "c"},
+						{From: "b", To: "d"},
+						{From: "c", To: "mend", On: []heddle.Outcome{heddle.Failure}},
+						{From: "c", To: "never"}, {From: "d", To: "never"},
+					},
+				}
+			},
+		},
+		"a loop that goes round until its third visit succeeds": {
+			verdict: "success",
+			times:   map[string]int{"try": 3, "done": 1},
+			flow: func(effects string) heddle.Flow {
+				try := shell(effects, "try", `test "$(grep -c '^try ' `+effects+`)" -ge 3`)
+				done := shell(effects, "done", "")
+				try.Gate, done.Gate = heddle.GateAny, heddle.GateAny
+				return heddle.Flow{
+					Kind: heddle.KindJob, Name: "loop", Start: []string{"try"}, Context: []byte("{}"),
+					Steps: []heddle.Step{try, done},
+					Edges: []heddle.Edge{
+						{From: "try", To: "try", On: []heddle.Outcome{heddle.Failure}}, {From: "try", To: "done"},
+					},
+				}
+			},
+		},
+		"a step that fails once and is retried after a back-off": {
+			verdict: "success",
+			times:   map[string]int{"flaky": 2, "after": 1},
+			flow: func(effects string) heddle.Flow {
+				flaky := shell(effects, "flaky", `test "$(grep -c '^flaky ' `+effects+`)" -ge 2`)
+				flaky.Retry = heddle.Retry{Limit: 2, Delay: 20 * time.Millisecond}
+				return heddle.Flow{
+					Kind: heddle.KindPipeline, Name: "retry", Start: []string{"flaky"},
+					Steps: []heddle.Step{flaky, shell(effects, "after", "")},
+					Edges: []heddle.Edge{{From: "flaky", To: "after"}},
+				}
+			},
+		},
+	}
+}
+
+// TestCrashPoints makes the engine exit before and after its n-th store write and
+// executor call, for every n, and starts it again.
+func TestCrashPoints(t *testing.T) {
+	t.Parallel()
+	for name, sc := range scenarios() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := 1
+			for ; crashAt(t, sc, n); n++ {
+				if n > 500 {
+					t.Fatal("the run does not end")
+				}
+			}
+			if n < 10 {
+				t.Errorf("only %d crash points were passed", n)
+			}
+			t.Logf("%d crash points, each crashed at and recovered from", n-1)
+		})
+	}
+}
+
+// crashAt crashes at the n-th point and resumes; false: there is no n-th point.
+func crashAt(t *testing.T, sc scenario, n int) bool {
+	t.Helper()
+	w := newWorld(t, sc.flow)
+	verdict, over := w.run(n)
+	again := !over
+	if again {
+		if verdict, over = w.run(0); !over {
+			t.Fatal("an engine that was not told to crash did")
+		}
+	}
+	times := map[string]int{}
+	for step, attempts := range w.did() {
+		times[step] = len(attempts)
+	}
+	if verdict != sc.verdict {
+		t.Errorf("crash point %d: verdict %s, want %s", n, verdict, sc.verdict)
+	}
+	if diff := cmp.Diff(sc.times, times); diff != "" {
+		t.Errorf("crash point %d: how often steps ran (-want +got):\n%s\n%s", n, diff, w.history())
+	}
+	return again && !t.Failed()
+}

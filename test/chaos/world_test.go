@@ -1,0 +1,286 @@
+package chaos_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/heddle/heddle"
+	"github.com/heddle/heddle/internal/engine"
+	"github.com/heddle/heddle/internal/executor"
+	"github.com/heddle/heddle/internal/executor/process"
+	"github.com/heddle/heddle/internal/store"
+	"github.com/heddle/heddle/internal/store/logs"
+	"github.com/heddle/heddle/internal/store/sqlite"
+)
+
+// The variables by which the test binary is told to be something else.
+const (
+	roleVar  = "HEDDLE_CHAOS_ROLE" // engine or supervisor
+	dirVar   = "HEDDLE_CHAOS_DIR"
+	flowVar  = "HEDDLE_CHAOS_FLOW"  // a file with the flow as JSON
+	crashVar = "HEDDLE_CHAOS_CRASH" // exit at the n-th point; 0: never
+	runID    = heddle.RunID("the-run")
+	crashed  = 137
+)
+
+func TestMain(m *testing.M) {
+	dir := os.Getenv(dirVar)
+	switch os.Getenv(roleVar) {
+	case "engine":
+		os.Exit(engineMain(dir))
+	case "supervisor":
+		err := process.Supervise(context.Background(), process.SuperviseOptions{
+			Dir: dir, Logs: logs.Open(filepath.Join(dir, "logs")).Create, Idle: time.Second,
+			Log: slog.New(slog.DiscardHandler),
+		})
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// points counts the places at which the engine can be made to exit.
+type points struct {
+	n  atomic.Int64
+	at int64
+}
+
+func (p *points) pass() {
+	if n := p.n.Add(1); p.at > 0 && n == p.at {
+		os.Exit(crashed)
+	}
+}
+
+// fragileStore exits before and after its n-th write.
+type fragileStore struct {
+	*sqlite.Store
+	points *points
+}
+
+func (s fragileStore) Apply(ctx context.Context, changes []heddle.Change) ([]store.Answer, error) {
+	s.points.pass()
+	answers, err := s.Store.Apply(ctx, changes)
+	s.points.pass()
+	return answers, err
+}
+
+// fragileExecutor exits before and after its n-th call.
+type fragileExecutor struct {
+	executor.Executor
+	points *points
+}
+
+func (x fragileExecutor) Start(ctx context.Context, spec executor.Spec) error {
+	x.points.pass()
+	err := x.Executor.Start(ctx, spec)
+	x.points.pass()
+	return err
+}
+
+func (x fragileExecutor) Stop(ctx context.Context, id heddle.AttemptID, reason string, grace time.Duration) error {
+	x.points.pass()
+	err := x.Executor.Stop(ctx, id, reason, grace)
+	x.points.pass()
+	return err
+}
+
+func (x fragileExecutor) Adopt(ctx context.Context, attempts []heddle.Attempt) error {
+	x.points.pass()
+	err := x.Executor.Adopt(ctx, attempts)
+	x.points.pass()
+	return err
+}
+
+func (x fragileExecutor) Release(ctx context.Context, ids []heddle.AttemptID) error {
+	x.points.pass()
+	err := x.Executor.Release(ctx, ids)
+	x.points.pass()
+	return err
+}
+
+// engineMain submits the flow unless that is done, resumes what is open, waits for
+// the run's end and prints its verdict.
+func engineMain(dir string) int {
+	if err := engineRun(context.Background(), dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+func engineRun(ctx context.Context, dir string) error {
+	crash, _ := strconv.ParseInt(os.Getenv(crashVar), 10, 64)
+	pts := &points{at: crash}
+	text, err := os.ReadFile(os.Getenv(flowVar))
+	if err != nil {
+		return err
+	}
+	var flow heddle.Flow
+	if err := json.Unmarshal(text, &flow); err != nil {
+		return err
+	}
+	st, err := sqlite.Open(ctx, sqlite.Options{Dir: dir})
+	if err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	eng := engine.Start(ctx, engine.Options{
+		Store: fragileStore{st, pts}, History: st, Log: log, Grace: time.Second,
+		Open: func(ctx context.Context, _ string, sink executor.Sink) (executor.Executor, error) {
+			x, err := process.Open(ctx, process.Options{
+				Dir: dir, Sink: sink, Log: log, WorkDir: dir,
+				Supervisor: []string{"/usr/bin/env", roleVar + "=supervisor", dirVar + "=" + dir, self},
+			})
+			return fragileExecutor{x, pts}, err
+		},
+	})
+	defer st.Close()
+	defer eng.Stop()
+	if _, err := eng.Resume(ctx); err != nil {
+		return err
+	}
+	if _, err := eng.Get(ctx, runID); heddle.CodeOf(err) == heddle.CodeNotFound {
+		if _, err := eng.Submit(ctx, heddle.Submission{Flow: &flow, ID: runID, Executor: "process"}); err != nil {
+			return err
+		}
+	}
+	updates, err := eng.Watch(ctx, runID)
+	if err != nil {
+		return err
+	}
+	var last heddle.Run
+	for u := range updates {
+		last = u.Run
+	}
+	if last.State != heddle.RunEnded {
+		return fmt.Errorf("the run is %s and nobody watches it: %w", last.State, eng.Err())
+	}
+	fmt.Println(last.Outcome)
+	return nil
+}
+
+// world is a data directory, a flow and the file into which steps write what they did.
+type world struct {
+	t       *testing.T
+	dir     string
+	flow    string
+	effects string
+}
+
+func newWorld(t *testing.T, make func(effects string) heddle.Flow) *world {
+	t.Helper()
+	dir := t.TempDir()
+	w := &world{t: t, dir: filepath.Join(dir, "data"), flow: filepath.Join(dir, "flow.json"), effects: filepath.Join(dir, "effects")}
+	text, err := json.Marshal(make(w.effects))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, data := range map[string][]byte{w.flow: text, w.effects: nil} {
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return w
+}
+
+// engine returns the command of an engine that crashes at the n-th point.
+func (w *world) engine(n int) (cmd *exec.Cmd, stdout, stderr *strings.Builder) {
+	self, err := os.Executable()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	cmd = exec.Command(self)
+	cmd.Env = append(os.Environ(), roleVar+"=engine", dirVar+"="+w.dir, flowVar+"="+w.flow, crashVar+"="+strconv.Itoa(n))
+	stdout, stderr = &strings.Builder{}, &strings.Builder{}
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	return cmd, stdout, stderr
+}
+
+// run runs an engine to its end: over is false when it crashed as it was told.
+func (w *world) run(n int) (verdict string, over bool) {
+	w.t.Helper()
+	cmd, stdout, stderr := w.engine(n)
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() == crashed {
+		return "", false
+	}
+	if err != nil {
+		w.t.Fatalf("crash point %d: %v\n%s", n, err, stderr)
+	}
+	return strings.TrimSpace(stdout.String()), true
+}
+
+// did returns what the steps wrote: attempt IDs by step, in order.
+func (w *world) did() map[string][]string {
+	w.t.Helper()
+	text, err := os.ReadFile(w.effects)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	did := map[string][]string{}
+	seen := map[string]bool{}
+	for line := range strings.Lines(string(text)) {
+		step, attempt, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if seen[attempt] {
+			w.t.Errorf("attempt %s of step %s ran twice", attempt, step)
+		}
+		seen[attempt] = true
+		did[step] = append(did[step], attempt)
+	}
+	return did
+}
+
+// history tells what the store knows of the run, for messages.
+func (w *world) history() string {
+	detail := w.detail()
+	var b strings.Builder
+	fmt.Fprintf(&b, "run: %s %s %q\n", detail.Run.State, detail.Run.Outcome, detail.Run.Message)
+	for _, v := range detail.Visits {
+		fmt.Fprintf(&b, "visit %d of %s: %s %s %q\n", v.No, v.Step, v.State, v.Outcome, v.Message)
+	}
+	for _, a := range detail.Attempts {
+		fmt.Fprintf(&b, "attempt %s: %s %q\n", a.ID, a.Status, a.Message)
+	}
+	return b.String()
+}
+
+func (w *world) detail() heddle.RunDetail {
+	w.t.Helper()
+	st, err := sqlite.Open(context.Background(), sqlite.Options{Dir: w.dir})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer st.Close()
+	detail, err := st.Run(context.Background(), runID)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return detail
+}
+
+// shell is a step that notes that it ran and then does what the script says.
+func shell(effects, name, script string) heddle.Step {
+	return heddle.Step{
+		Name: name, Gate: heddle.GateAll,
+		Work: &heddle.Work{Command: []string{"sh", "-c", `echo ` + name + ` "$HEDDLE_ATTEMPT" >> ` + effects + "\n" + script}},
+	}
+}
