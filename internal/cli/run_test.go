@@ -79,7 +79,7 @@ func TestRunRefuses(t *testing.T) {
 		"a list":                             {args: []string{"-f", "list.yaml"}, want: "list.yaml:1:1: "},
 		"tabs":                               {args: []string{"-f", "tabs.yaml"}, want: "tabs.yaml:2"},
 		"a key twice":                        {args: []string{"-f", "twice.yaml"}, want: "twice.yaml:2:1: "},
-		"an unknown kind":                    {args: []string{"-f", "kind.yaml"}, want: "kind.yaml:1:1: "},
+		"an unknown kind":                    {args: []string{"-f", "kind.yaml"}, want: "kind.yaml:1:7: "},
 		"no start step":                      {args: []string{"-f", "nostart.yaml"}, want: `"start"`},
 		"a negative duration":                {args: []string{"-f", "negative.yaml"}, want: "negative.yaml:6:34"},
 		"an executor that is not there":      {args: []string{"-f", "job.yaml", "--executor", "k8s"}, want: "choose --executor process"},

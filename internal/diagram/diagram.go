@@ -3,6 +3,8 @@
 package diagram
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/heddle/heddle"
@@ -27,7 +29,7 @@ type graph struct {
 type edge struct {
 	to    int
 	name  string // of the target
-	words string // the outcomes, joined by commas
+	words string // the outcomes, joined by commas, or "always" and the like
 	back  bool   // leads to a step that led here
 }
 
@@ -90,8 +92,16 @@ func words(on []heddle.Outcome) string {
 		return string(heddle.Success)
 	}
 	list := make([]string, len(on))
+	missing := heddle.Outcomes()
 	for i, o := range on {
 		list[i] = string(o)
+		missing = slices.DeleteFunc(missing, func(m heddle.Outcome) bool { return m == o })
+	}
+	switch {
+	case len(missing) == 0:
+		return "always"
+	case len(missing) == 1 && missing[0] == heddle.Skipped:
+		return "unless skipped"
 	}
 	return strings.Join(list, ", ")
 }
@@ -154,8 +164,12 @@ func (g *graph) notes(i int, states map[string]string) []string {
 	if s.Action != "" && s.Action != s.Name {
 		notes = append(notes, s.Action)
 	}
-	if s.Matrix != nil {
-		notes = append(notes, "matrix")
+	if m := s.Matrix; m != nil {
+		note := fmt.Sprintf("matrix of %d", len(m.Env))
+		if m.Limit > 0 {
+			note += fmt.Sprintf(", %d at a time", m.Limit)
+		}
+		notes = append(notes, note)
 	}
 	if s.GateOf() == heddle.GateAll && g.sources[i] > 1 {
 		notes = append(notes, "waits for all")

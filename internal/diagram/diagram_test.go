@@ -42,7 +42,7 @@ func pipeline() *heddle.Flow {
 			{Name: "a", Gate: heddle.GateAll, Work: work},
 			{Name: "b", Gate: heddle.GateAll, Work: work, Tolerate: true},
 			{Name: "g", Gate: heddle.GateAll},
-			{Name: "m", Gate: heddle.GateAll, Group: "g", Matrix: &heddle.Matrix{}},
+			{Name: "m", Gate: heddle.GateAll, Group: "g", Matrix: &heddle.Matrix{Env: make([]map[string]string, 3), Limit: 2}},
 			{Name: "x", Gate: heddle.GateAll, Group: "m", Work: work},
 			{Name: "y", Gate: heddle.GateAll, Group: "g", Work: work},
 			{Name: "end", Work: work, Finally: true},
@@ -80,7 +80,7 @@ p
 * b (tolerated)
       success -> g
   g (waits for all)
-      m (matrix)
+      m (matrix of 3, 2 at a time)
           success -> y
           x
       y
@@ -118,7 +118,7 @@ digraph flow {
     s2 [label="g\nwaits for all"];
     subgraph cluster_s3 {
       label="m";
-      s3 [label="m\nmatrix"];
+      s3 [label="m\nmatrix of 3, 2 at a time"];
       s4 [label="x"];
     }
     s5 [label="y"];
@@ -154,7 +154,7 @@ flowchart TD
   s0(["a"])
   s1(["b<br/>tolerated"])
   subgraph s2["g<br/>waits for all"]
-    subgraph s3["m<br/>matrix"]
+    subgraph s3["m<br/>matrix of 3, 2 at a time"]
       s4["x"]
     end
     s5["y"]
@@ -163,6 +163,42 @@ flowchart TD
   s0 -->|"success"| s2
   s1 -->|"success"| s2
   s3 -->|"success"| s5
+`)
+}
+
+func TestConditionsAndAMatrixAtTheStart(t *testing.T) {
+	t.Parallel()
+	work := &heddle.Work{}
+	f := &heddle.Flow{
+		Name: "p", Start: []string{"m"},
+		Steps: []heddle.Step{
+			{Name: "m", Gate: heddle.GateAll, Matrix: &heddle.Matrix{Env: make([]map[string]string, 2)}},
+			{Name: "m[]", Gate: heddle.GateAll, Group: "m", Work: work},
+			{Name: "z", Gate: heddle.GateAll, Work: work},
+		},
+		Edges: []heddle.Edge{{From: "m", To: "z", On: heddle.Outcomes()}, {From: "m", To: "z", On: heddle.Outcomes()[:4]},
+			{From: "m", To: "z", On: heddle.Outcomes()[1:4]}},
+	}
+	check(t, Text(f, nil), `
+p
+* m (matrix of 2)
+      always -> z
+      unless skipped -> z
+      failure, abort, timeout -> z
+      m[]
+  z (waits for all)
+`)
+	check(t, Mermaid(f, map[string]string{"m": "success"}), `
+flowchart TD
+  subgraph s0["m<br/>success<br/>matrix of 2"]
+    s1["m[]"]
+  end
+  s2["z<br/>waits for all"]
+  s0 -->|"always"| s2
+  s0 -->|"unless skipped"| s2
+  s0 -->|"failure, abort, timeout"| s2
+  style s0 stroke-width:3px
+  style s0 fill:#c8e6c9
 `)
 }
 

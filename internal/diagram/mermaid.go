@@ -9,7 +9,7 @@ import (
 )
 
 // Mermaid draws the flow as a Mermaid flowchart: groups are subgraphs, entries are
-// stadiums, what leads to a step that does not exist ends in a dashed red box.
+// stadiums, or subgraphs with a thick border, what leads to a step that does not exist ends in a dashed red box.
 // states is as for [Text]; outcomes among them are coloured.
 func Mermaid(f *heddle.Flow, states map[string]string) string {
 	g := newGraph(f)
@@ -31,6 +31,9 @@ func Mermaid(f *heddle.Flow, states map[string]string) string {
 		}
 	}
 	for i := range f.Steps {
+		if g.entry[i] && len(g.members[i]) > 0 {
+			fmt.Fprintf(&b, "  style s%d stroke-width:3px\n", i)
+		}
 		if c := color(states[f.Steps[i].Name]); c != "" {
 			fmt.Fprintf(&b, "  style s%d fill:%s\n", i, c)
 		}

@@ -117,7 +117,7 @@ func (s *State) startFold() (*fold, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &fold{data: merge(base, given)}, nil
+	return &fold{data: heddle.MergeContext(base, given)}, nil
 }
 
 func (s *State) place(at string, now time.Time) error {

@@ -55,24 +55,6 @@ func decodeObject(text json.RawMessage) (map[string]any, error) {
 	return object, nil
 }
 
-// merge lays src over dst: objects key by key, everything else replaces.
-func merge(dst, src map[string]any) map[string]any {
-	out := maps.Clone(dst)
-	if out == nil {
-		out = make(map[string]any, len(src))
-	}
-	for k, v := range src {
-		a, isA := out[k].(map[string]any)
-		b, isB := v.(map[string]any)
-		if isA && isB {
-			out[k] = merge(a, b)
-			continue
-		}
-		out[k] = v
-	}
-	return out
-}
-
 // then is the context after a visit of the step has settled.
 func (f *fold) then(step *heddle.Step, v *heddle.Visit) (*fold, error) {
 	results := f.results[max(0, len(f.results)-maxResults+1):]
@@ -86,7 +68,7 @@ func (f *fold) then(step *heddle.Step, v *heddle.Visit) (*fold, error) {
 	if err != nil {
 		return nil, err
 	}
-	next.data = merge(f.data, changed)
+	next.data = heddle.MergeContext(f.data, changed)
 	return next, nil
 }
 

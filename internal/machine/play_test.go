@@ -260,6 +260,9 @@ func (p *player) effect(effect Effect) {
 		if _, twice := p.starts[e.Attempt.ID]; twice {
 			p.t.Fatalf("attempt %s is started twice", e.Attempt.ID)
 		}
+		if i := p.g.index[e.Step.Name]; p.run.Stop != "" && (!p.g.final[i] || p.cancels > 1) {
+			p.t.Fatalf("attempt %s is started in a run that has been stopped", e.Attempt.ID)
+		}
 		p.starts[e.Attempt.ID], p.open[e.Attempt.ID] = e, true
 	case Stop:
 		if _, twice := p.stops[e.Attempt]; twice || !p.open[e.Attempt] {

@@ -1,6 +1,8 @@
 package machine
 
 import (
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,7 +29,8 @@ func TestStopping(t *testing.T) {
 		cancels      []int
 		script       map[string]string
 		deadline     time.Duration
-		retry        bool // step a is tried again after a minute
+		retry        bool // steps are tried again after a minute
+		slow         bool // attempts end at each third turn only
 		stubborn     bool // what is told to stop ends well all the same
 		want         heddle.Outcome
 		wantMessage  string
@@ -64,6 +67,17 @@ func TestStopping(t *testing.T) {
 			cancels: []int{3}, script: map[string]string{"a": "timeout"}, want: heddle.Abort, wantMessage: "the run was cancelled: enough",
 			wantOutcomes: map[string]string{"a": "timeout", "b": "skipped", "f1": "success", "f2": "abort"},
 		},
+		"what is told to stop and fails is not tried again": {
+			flow: matrix(heddle.Matrix{Limit: 2}), cancels: []int{2}, stubborn: true, retry: true,
+			script: map[string]string{"x": "ok fail"}, want: heddle.Abort, wantMessage: "the run was cancelled: enough",
+			wantOutcomes: map[string]string{"a": "failure", "x": "success failure abort", "f1": "success"},
+		},
+		"for the first time while finally steps run, and an edge leads on from the one that is stopped": {
+			flow: flowOf([]heddle.Step{node("a"), with(node("f1"), final), with(node("f2"), final)},
+				[]heddle.Edge{edge1("f1", "f2", heddle.Abort)}, "a"),
+			cancels: []int{5}, slow: true, want: heddle.Abort, wantMessage: "the run was cancelled: enough",
+			wantOutcomes: map[string]string{"a": "success", "f1": "abort"},
+		},
 		"a visit in back-off is over at once": {
 			cancels: []int{2}, retry: true, script: map[string]string{"a": "fail"}, want: heddle.Abort, wantMessage: "the run was cancelled: enough",
 			wantOutcomes: map[string]string{"a": "abort", "f1": "success", "f2": "success"},
@@ -99,23 +113,31 @@ func TestStopping(t *testing.T) {
 			}
 			flow.Deadline = tc.deadline
 			if tc.retry {
-				flow.Steps[0].Retry = heddle.Retry{Limit: 1, Delay: time.Minute}
-			}
-			w := script(t, tc.script)
-			w.cancels = tc.cancels
-			plain := w.exit
-			w.exit = func(v heddle.Visit, n int, told string) heddle.Exit {
-				if told != "" && tc.stubborn {
-					told = ""
+				for i := range flow.Steps {
+					flow.Steps[i].Retry = heddle.Retry{Limit: 1, Delay: time.Minute}
 				}
-				return plain(v, n, told)
 			}
-			p := play(t, flow, newRun(flow), w)
-			if p.run.Outcome != tc.want || p.run.Message != tc.wantMessage {
-				t.Errorf("verdict %s, %q; want %s, %q", p.run.Outcome, p.run.Message, tc.want, tc.wantMessage)
-			}
-			if d := diff.Diff(tc.wantOutcomes, p.outcomes()); d != "" {
-				t.Error(d)
+			for _, crashes := range [][]int{nil, {1, 2, 3, 4, 5, 6}} {
+				w := script(t, tc.script)
+				w.cancels, w.crashes = tc.cancels, crashes
+				if tc.slow {
+					w.roll = func(question string, n int) int {
+						turn, ends := strings.CutPrefix(question, "progress")
+						at, _ := strconv.Atoi(turn)
+						if ends && at%3 > 0 || strings.HasPrefix(question, "choice") || strings.HasPrefix(question, "clock") {
+							return 0
+						}
+						return n - 1
+					}
+				}
+				plain := w.exit
+				w.exit = func(v heddle.Visit, n int, told string) heddle.Exit {
+					if told != "" && tc.stubborn {
+						told = ""
+					}
+					return plain(v, n, told)
+				}
+				play(t, flow, newRun(flow), w).wants(t, tc.want, tc.wantMessage, tc.wantOutcomes)
 			}
 		})
 	}

@@ -89,6 +89,17 @@ func (p *player) outcomes() map[string]string {
 	return got
 }
 
+// wants compares a run that has ended with what it should have come to.
+func (p *player) wants(t *testing.T, outcome heddle.Outcome, message string, outcomes map[string]string) {
+	t.Helper()
+	if p.run.Outcome != outcome || p.run.Message != message {
+		t.Errorf("after restarts at %v: verdict %s, %q; want %s, %q", p.w.crashes, p.run.Outcome, p.run.Message, outcome, message)
+	}
+	if d := diff.Diff(outcomes, p.outcomes()); d != "" {
+		t.Errorf("after restarts at %v: %s", p.w.crashes, d)
+	}
+}
+
 func TestVerdict(t *testing.T) {
 	t.Parallel()
 	readme := flowOf(
@@ -194,6 +205,16 @@ func TestVerdict(t *testing.T) {
 			flow: flowOf([]heddle.Step{node("a"), node("b"), node("c")}, []heddle.Edge{edge1("b", "c")}, "a"),
 			want: heddle.Success, wantOutcomes: map[string]string{"a": "success"},
 		},
+		"a step of gate any that nothing leads to opens once, so that what waits for another outcome of it is skipped": {
+			flow: flowOf([]heddle.Step{state("a"), node("b"), node("c")}, []heddle.Edge{edge1("a", "b", heddle.Failure), edge1("b", "c")}, "a"),
+			want: heddle.Success, wantOutcomes: map[string]string{"a": "success", "b": "skipped", "c": "skipped"},
+		},
+		"arriving twice along one edge does not stand for arriving along another": {
+			flow: flowOf([]heddle.Step{state("a"), node("b"), node("join")},
+				[]heddle.Edge{edge1("a", "a", heddle.Failure), edge1("a", "join", heddle.Failure), edge1("b", "join", heddle.Failure)}, "a", "b"),
+			script: map[string]string{"a": "fail fail"}, want: heddle.Success,
+			wantOutcomes: map[string]string{"a": "failure failure success", "b": "success", "join": "skipped"},
+		},
 		"a group has the verdict over its members, and leads on by it": {
 			flow: flowOf(
 				[]heddle.Step{
@@ -231,12 +252,10 @@ func TestVerdict(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := play(t, tc.flow, newRun(tc.flow), script(t, tc.script))
-			if p.run.Outcome != tc.want || p.run.Message != tc.wantMessage {
-				t.Errorf("verdict %s, %q; want %s, %q", p.run.Outcome, p.run.Message, tc.want, tc.wantMessage)
-			}
-			if d := diff.Diff(tc.wantOutcomes, p.outcomes()); d != "" {
-				t.Error(d)
+			for _, crashes := range [][]int{nil, {1, 2, 3, 4, 5, 6}} {
+				w := script(t, tc.script)
+				w.crashes = crashes
+				play(t, tc.flow, newRun(tc.flow), w).wants(t, tc.want, tc.wantMessage, tc.wantOutcomes)
 			}
 		})
 	}
@@ -252,6 +271,34 @@ func TestVerdictMessage(t *testing.T) {
 	}})
 	if p.run.Outcome != heddle.Success || p.run.Message != "b is done" {
 		t.Errorf("verdict %s, %q", p.run.Outcome, p.run.Message)
+	}
+}
+
+// TestLatestGoesByNumber: of visits of one step that are open at once the one
+// opened last counts, whichever ends first, and its message is the run's.
+func TestLatestGoesByNumber(t *testing.T) {
+	t.Parallel()
+	line := func(s *heddle.Step) { s.Result = heddle.ResultLine }
+	flow := flowOf([]heddle.Step{state("a"), with(state("b"), line)}, []heddle.Edge{edge1("a", "b"), edge1("a", "b")}, "a")
+	for _, crashes := range [][]int{nil, {2}, {3}} {
+		for last := range 2 {
+			p := play(t, flow, newRun(flow), world{
+				crashes: crashes,
+				roll: func(question string, n int) int {
+					if strings.HasPrefix(question, "choice") {
+						return min(last, n-1)
+					}
+					return n - 1
+				},
+				exit: func(v heddle.Visit, _ int, _ string) heddle.Exit {
+					if v.Step == "b" && v.Nth == 1 {
+						return resultLine(`{"result":"failure","message":"the first"}`)
+					}
+					return resultLine(`{"result":"success","message":"the last"}`)
+				},
+			})
+			p.wants(t, heddle.Success, "the last", map[string]string{"a": "success", "b": "failure success"})
+		}
 	}
 }
 

@@ -6,7 +6,6 @@ package manifest
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/url"
 	"path"
 	"path/filepath"
@@ -119,7 +118,7 @@ func Contexts(files ...File) (json.RawMessage, error) {
 			return nil, fmt.Errorf("reading a context: %w", err)
 		}
 		if object, ok := d.Root.Value().(map[string]any); ok {
-			merged = Merge(merged, object)
+			merged = heddle.MergeContext(merged, object)
 		}
 	}
 	data, err := json.Marshal(merged)
@@ -127,21 +126,4 @@ func Contexts(files ...File) (json.RawMessage, error) {
 		return nil, heddle.Errorf(heddle.CodeInternal, "encoding a context: %w", err)
 	}
 	return data, nil
-}
-
-// Merge lays src over dst, as [Contexts] does, and leaves both unchanged.
-func Merge(dst, src map[string]any) map[string]any {
-	out := maps.Clone(dst)
-	if out == nil {
-		out = make(map[string]any, len(src))
-	}
-	for key, value := range src {
-		below, isObject := out[key].(map[string]any)
-		above, isToo := value.(map[string]any)
-		if isObject && isToo {
-			value = Merge(below, above)
-		}
-		out[key] = value
-	}
-	return out
 }

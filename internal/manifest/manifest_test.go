@@ -104,16 +104,6 @@ func TestContextsMerge(t *testing.T) {
 	}
 }
 
-func TestMergeLeavesItsArgumentsAlone(t *testing.T) {
-	t.Parallel()
-	dst := map[string]any{"o": map[string]any{"a": 1}}
-	src := map[string]any{"o": map[string]any{"b": 2}}
-	Merge(dst, src)
-	if diff := cmp.Diff(map[string]any{"o": map[string]any{"a": 1}}, dst); diff != "" {
-		t.Error(diff)
-	}
-}
-
 func TestReadPathsAndStdin(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -126,7 +126,7 @@ func (r *reader) readRetry(o *doc.Object) heddle.Retry {
 		Factor:   m.Float("factor", 0),
 		MaxDelay: m.Duration("maxDelay"),
 	}
-	if factor := m.Get("factor"); factor != nil && factor.Kind == doc.Number && !(retry.Factor >= 1) {
+	if factor := m.Get("factor"); factor != nil && factor.Kind == doc.Number && retry.Factor < 1 {
 		r.d.Faults.Errorf(factor, "must be at least 1, is %s", factor.Text)
 	}
 	m.Rest()

@@ -46,7 +46,7 @@ func (r *reader) readMatrix(n *doc.Node) *heddle.Matrix {
 		r.combinations -= count
 		r.combine(n, m, axes, excludes)
 		r.include(m, includes)
-		if len(m.Env) == 0 {
+		if len(m.Env) == 0 && r.room >= 0 {
 			r.d.Faults.Errorf(n, "the matrix has no combination: it needs values, or entries in include")
 		}
 	}

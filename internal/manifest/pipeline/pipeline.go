@@ -17,14 +17,14 @@ import (
 	"github.com/heddle/heddle/internal/manifest/params"
 )
 
-// DefaultName is the name of a pipeline that nobody has named.
-const DefaultName = "pipeline"
+const defaultName = "pipeline"
 
 // Options choose and fill in what a pipeline leaves open.
 type Options struct {
 	// Params are the values of the document's params, by name.
 	Params map[string]string
-	// Name is the name of a pipeline that has none itself, its file's perhaps.
+	// Name is the name of a pipeline that has none itself, its file's perhaps; ""
+	// stands for "pipeline".
 	Name string
 }
 
@@ -48,8 +48,8 @@ func Is(d *doc.Document) bool {
 //
 // Keys of a pipeline that chainr does not have: name (default: see [Options]);
 // params, see [params.Param], whose values fill image, run, workdir and the values
-// of env and of matrices; deadline, a duration that bounds the run; maxParallel, how many
-// jobs may run at once (0: no bound); env, variables of every job.
+// of env and of matrices; deadline, a duration that bounds the run; maxParallel,
+// how many jobs may run at once (0: no bound); env, variables of every job.
 func Decode(d *doc.Document, o Options) (*Result, error) {
 	d.Strict = true
 	r := &reader{d: d, top: d.Object(d.Root), index: map[string]int{}, room: doc.MaxJSON, combinations: maxCombinationsInAll}
@@ -87,7 +87,7 @@ func (r *reader) read(o Options) *heddle.Flow {
 		Source:      r.d.Root.JSON(),
 	}
 	if f.Name == "" {
-		f.Name = DefaultName
+		f.Name = defaultName
 	}
 	r.params = params.Read(r.d, top, "pipeline", o.Params)
 	r.env = r.readVariables(top.Object("env"))
