@@ -139,7 +139,6 @@ type naive struct {
 	whole                   [2][]byte // the open line
 	open                    [2]bool
 	result                  []byte
-	begun                   bool // the result line is open
 }
 
 func (n *naive) byte(stream int, b byte) {

@@ -1,3 +1,4 @@
-// Package executortest holds the suite that every executor passes, and a scripted
-// fake executor for tests of what uses one.
+// Package executortest holds the suite that every executor passes, [Exercise], and
+// a scripted fake, [World], for tests of what uses executors. Import it from tests
+// only.
 package executortest

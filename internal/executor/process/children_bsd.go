@@ -13,6 +13,16 @@ func becomeReaper() error { return nil }
 
 func childAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
+func openPipe() (fds [2]int, err error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err = unix.Pipe(fds[:]); err == nil {
+		unix.CloseOnExec(fds[0])
+		unix.CloseOnExec(fds[1])
+	}
+	return fds, err
+}
+
 // waitAny waits for any child to end. It is collected before the call here, so
 // that its ID could be taken again; that takes a group of the same number.
 func waitAny(before func(pid int)) (int, unix.WaitStatus, error) {

@@ -28,6 +28,11 @@ func childAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 }
 
+func openPipe() (fds [2]int, err error) {
+	err = unix.Pipe2(fds[:], unix.O_CLOEXEC)
+	return fds, err
+}
+
 // waitAny waits for any child to end, calls before while its ID is still taken,
 // and collects it.
 func waitAny(before func(pid int)) (int, unix.WaitStatus, error) {

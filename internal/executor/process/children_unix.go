@@ -4,9 +4,12 @@ package process
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -22,7 +25,7 @@ const sweepTime = 5 * time.Second
 // to wait for any.
 type children struct {
 	log    *slog.Logger
-	forks  chan fork
+	starts chan func()
 	forked chan struct{} // wakes the reaper when there is something to wait for
 
 	// forking is held from before a fork until its process is in running.
@@ -34,56 +37,53 @@ type children struct {
 	orphans  orphans
 }
 
-type fork struct {
-	a    *attempt
-	cmd  *command
-	done chan error
-}
-
 func newChildren(log *slog.Logger) (*children, error) {
 	if err := becomeReaper(); err != nil {
 		return nil, err
 	}
 	c := &children{
-		log: log, forks: make(chan fork), forked: make(chan struct{}, 1),
+		log: log, starts: make(chan func(), 64), forked: make(chan struct{}, 1),
 		running: map[int]*attempt{}, sweeping: map[*attempt]int{},
 	}
-	go c.fork()
+	go c.forker()
 	go c.reap()
 	return c, nil
 }
 
-// start runs the attempt's first process. a.mu is held.
-func (c *children) start(a *attempt, cmd *command) error {
-	f := fork{a: a, cmd: cmd, done: make(chan error, 1)}
-	c.forks <- f
-	return <-f.done
-}
-
-// fork starts all processes from one thread that lives as long as the
+// forker starts all processes from one thread that lives as long as the
 // supervisor: the signal that children get on the death of their parent is about
 // the thread that forked them.
-func (c *children) fork() {
+func (c *children) forker() {
 	runtime.LockOSThread()
-	for f := range c.forks {
-		attr := &syscall.ProcAttr{
-			Dir: f.cmd.dir, Env: f.cmd.env, Sys: childAttr(),
-			Files: []uintptr{f.cmd.stdin.Fd(), f.cmd.stdout.Fd(), f.cmd.stderr.Fd()},
-		}
-		c.forking.Lock()
-		pid, err := syscall.ForkExec(f.cmd.path, f.cmd.args, attr)
-		if err == nil {
-			c.mu.Lock()
-			c.running[pid], f.a.pid = f.a, pid
-			c.mu.Unlock()
-		}
-		c.forking.Unlock()
-		f.done <- err
-		select {
-		case c.forked <- struct{}{}:
-		default:
-		}
+	for start := range c.starts {
+		start()
 	}
+}
+
+// enter has f called where processes may be started, one f after the other.
+func (c *children) enter(f func()) { c.starts <- f }
+
+// start runs the attempt's first process. a.mu is held, and the caller has entered.
+func (c *children) start(a *attempt, cmd *command) error {
+	attr := &syscall.ProcAttr{
+		Dir: cmd.dir, Env: cmd.env, Sys: childAttr(),
+		Files: []uintptr{cmd.stdin.Fd(), cmd.stdout.Fd(), cmd.stderr.Fd()},
+	}
+	c.forking.Lock()
+	defer c.forking.Unlock()
+	pid, err := syscall.ForkExec(cmd.path, cmd.args, attr)
+	if err != nil {
+		return err
+	}
+	a.pid = pid
+	c.mu.Lock()
+	c.running[pid] = a
+	c.mu.Unlock()
+	select {
+	case c.forked <- struct{}{}:
+	default:
+	}
+	return nil
 }
 
 // reap waits for every process that ends: the first ones of attempts and, where
@@ -207,6 +207,11 @@ func statusOf(ws unix.WaitStatus) status {
 
 // startFault says whether an attempt that could not be started can ever be.
 func startFault(step string, cmd *command, err error) *fault {
+	if info, dirErr := os.Stat(cmd.dir); dirErr != nil {
+		return refusal("step %q: working directory: %v", step, dirErr)
+	} else if !info.IsDir() {
+		return refusal("step %q: working directory %s is not a directory", step, cmd.dir)
+	}
 	switch {
 	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.ENOMEM), errors.Is(err, unix.EMFILE),
 		errors.Is(err, unix.ENFILE), errors.Is(err, unix.ETXTBSY), errors.Is(err, unix.ENOSPC):
@@ -219,6 +224,76 @@ func startFault(step string, cmd *command, err error) *fault {
 		return refusal("step %q: %s is in no format that the system can run; a script needs a first line such as #!/bin/sh", step, cmd.path)
 	}
 	return refusal("step %q: starting %s: %v", step, cmd.path, err)
+}
+
+// findProgram resolves a program's name as execvp does, with the attempt's own
+// directory and PATH.
+func findProgram(name, dir, path string) (string, error) {
+	if strings.Contains(name, "/") {
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(dir, name)
+		}
+		return name, executable(name)
+	}
+	denied := ""
+	for d := range strings.SplitSeq(path, ":") {
+		if !filepath.IsAbs(d) {
+			d = filepath.Join(dir, d)
+		}
+		file := d + "/" + name
+		err := unix.Access(file, unix.X_OK) // most of them do not exist
+		if err == nil && executable(file) == nil {
+			return file, nil
+		}
+		if errors.Is(err, unix.EACCES) {
+			denied = file
+		}
+	}
+	if denied != "" {
+		return "", fmt.Errorf("%s is not executable", denied)
+	}
+	return "", fmt.Errorf("program %q was not found in PATH=%s", name, path)
+}
+
+func executable(file string) error {
+	info, err := os.Stat(file)
+	switch {
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("%s is not a program", file)
+	case info.Mode()&0o111 == 0:
+		return fmt.Errorf("%s is not executable", file)
+	}
+	return nil
+}
+
+// newPipe returns a pipe of which only the end that is read here is known to the
+// runtime's poller.
+func newPipe() (r, w *os.File, err error) {
+	fds, err := openPipe()
+	if err != nil {
+		return nil, nil, os.NewSyscallError("pipe", err)
+	}
+	if err := unix.SetNonblock(fds[0], true); err != nil {
+		return nil, nil, errors.Join(err, unix.Close(fds[0]), unix.Close(fds[1]))
+	}
+	return os.NewFile(uintptr(fds[0]), "output"), os.NewFile(uintptr(fds[1]), "output"), nil
+}
+
+// tryWrite writes what can be written without waiting, and returns how much.
+func tryWrite(raw syscall.RawConn, p []byte) (n int) {
+	err := raw.Write(func(fd uintptr) bool {
+		got, err := unix.Write(int(fd), p)
+		if err == nil {
+			n = got
+		}
+		return true
+	})
+	if err != nil {
+		return 0 // the writer finds out why
+	}
+	return n
 }
 
 // detached is how the supervisor is started: in a session of its own, so that no

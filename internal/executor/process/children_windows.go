@@ -24,6 +24,9 @@ func newChildren(log *slog.Logger) (*children, error) {
 	return &children{log: log, running: map[*attempt]*os.Process{}}, nil
 }
 
+// enter calls f: any thread may start processes.
+func (c *children) enter(f func()) { f() }
+
 func (c *children) start(a *attempt, cmd *command) error {
 	p, err := os.StartProcess(cmd.path, cmd.args, &os.ProcAttr{
 		Dir: cmd.dir, Env: cmd.env, Files: []*os.File{cmd.stdin, cmd.stdout, cmd.stderr},
@@ -74,6 +77,14 @@ func (c *children) kill(a *attempt) bool {
 func startFault(step string, cmd *command, err error) *fault {
 	return refusal("step %q: starting %s: %v", step, cmd.path, err)
 }
+
+// findProgram resolves a program's name with the PATH of the supervisor.
+func findProgram(name, _, _ string) (string, error) { return exec.LookPath(name) }
+
+func newPipe() (r, w *os.File, err error) { return os.Pipe() }
+
+// tryWrite leaves everything to the writer.
+func tryWrite(syscall.RawConn, []byte) int { return 0 }
 
 func detached() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{

@@ -66,8 +66,12 @@ func (e *Executor) call(ctx context.Context, r *request) (reply, error) {
 	for _, id := range r.Adopt {
 		e.open[id] = true
 	}
+	r.Release, e.releases = e.releases, nil
 	e.mu.Unlock()
 	if err := conn.send(r); err != nil {
+		e.mu.Lock()
+		e.releases = append(e.releases, r.Release...)
+		e.mu.Unlock()
 		_ = conn.Close() // its reader sees that, and answers all that wait
 		return reply{}, lostContact(err)
 	}

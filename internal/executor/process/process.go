@@ -69,8 +69,10 @@ type Executor struct {
 	calls      map[uint64]chan<- reply   // requests without an answer, by ID
 	lastID     uint64
 	closed     bool
-	recovering bool // after the connection broke
-	warned     bool // that volumes are ignored
+	recovering bool               // after the connection broke
+	warned     bool               // that volumes are ignored
+	releases   []heddle.AttemptID // what to release with the next request
+	releaser   *time.Timer        // does it if there is no next request
 }
 
 var (
@@ -224,13 +226,27 @@ func (e *Executor) adopt(ctx context.Context, ids []heddle.AttemptID) error {
 	return nil
 }
 
-// Release lets go of attempts that have ended.
-func (e *Executor) Release(ctx context.Context, ids []heddle.AttemptID) error {
+// releaseDelay is how long a release waits for another request to go along with.
+const releaseDelay = 50 * time.Millisecond
+
+// Release lets go of attempts that have ended: with the next request, or soon.
+// Should the supervisor not hear of it, they are in [Executor.Held] later on.
+func (e *Executor) Release(_ context.Context, ids []heddle.AttemptID) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return errClosed()
+	}
 	if len(ids) == 0 {
 		return nil
 	}
-	_, err := e.call(ctx, &request{Release: ids})
-	return err
+	e.releases = append(e.releases, ids...)
+	if e.releaser == nil {
+		e.releaser = time.AfterFunc(releaseDelay, e.flushReleases)
+	} else {
+		e.releaser.Reset(releaseDelay)
+	}
+	return nil
 }
 
 // Held returns the attempts that run, or have ended and are not released.
@@ -239,12 +255,40 @@ func (e *Executor) Held(ctx context.Context) ([]heddle.AttemptID, error) {
 	return r.Held, err
 }
 
+// flushReleases sends the releases that found no request to go along with.
+func (e *Executor) flushReleases() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed || len(e.releases) == 0 {
+		return
+	}
+	e.work.Go(func() {
+		if _, err := e.call(e.ctx, &request{}); err != nil {
+			e.opts.Log.Warn("attempts are not released yet", "error", err)
+		}
+	})
+}
+
 // Close ends the connection. No report comes after it has returned; it must not
 // be called from the sink.
 func (e *Executor) Close() error {
 	e.mu.Lock()
+	conn, owed := e.conn, len(e.releases) > 0
+	e.mu.Unlock()
+	if conn != nil && owed {
+		ctx, cancel := context.WithTimeout(e.ctx, time.Second)
+		_, err := e.call(ctx, &request{})
+		cancel()
+		if err != nil {
+			e.opts.Log.Warn("attempts are not released yet", "error", err)
+		}
+	}
+	e.mu.Lock()
 	e.closed = true
-	conn := e.conn
+	conn = e.conn
+	if e.releaser != nil {
+		e.releaser.Stop()
+	}
 	e.mu.Unlock()
 	e.cancel()
 	if conn != nil {

@@ -1,3 +1,5 @@
+//go:build unix
+
 package process
 
 import (
@@ -80,7 +82,8 @@ func open(t testing.TB, dir string, idle time.Duration, sink executor.Sink) *Exe
 	}
 	e, err := Open(t.Context(), Options{
 		Dir: dir, Sink: sink, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
-		Supervisor: []string{self, "supervise", dir, idle.String()},
+		// Else the race detector makes each end of a supervisor take a second.
+		Supervisor: []string{"env", "GORACE=atexit_sleep_ms=0", self, "supervise", dir, idle.String()},
 	})
 	if err != nil {
 		t.Fatal(err)

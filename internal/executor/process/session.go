@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 
 	"github.com/heddle/heddle"
 )
@@ -19,24 +20,43 @@ const maxBacklog = 128 << 20
 type session struct {
 	s    *supervisor
 	conn net.Conn
+	raw  syscall.RawConn // of conn; nil: there is none
 	wake chan struct{}
 
 	mu     sync.Mutex
 	out    []byte
+	busy   bool // the writer is at work
 	closed bool
 	ended  bool // nothing more is written
 }
 
-// send has a line written, soon.
+func newSession(s *supervisor, conn net.Conn) *session {
+	c := &session{s: s, conn: conn, wake: make(chan struct{}, 1)}
+	if sc, ok := conn.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil {
+			c.raw = raw
+		}
+	}
+	return c
+}
+
+// send has a line written: at once as far as that works without waiting, which
+// is nearly always the whole of it, and the rest by the writer.
 func (c *session) send(line []byte) {
 	c.mu.Lock()
-	if len(c.out)+len(line) > maxBacklog {
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
+	if len(c.out) == 0 && !c.busy && c.raw != nil {
+		line = line[tryWrite(c.raw, line):]
+	}
+	if len(line) == 0 {
+		return
+	}
+	if c.out = append(c.out, line...); len(c.out) > maxBacklog {
 		c.out, c.closed = nil, true
 	}
-	if !c.closed {
-		c.out = append(c.out, line...)
-	}
-	c.mu.Unlock()
 	c.nudge()
 }
 
@@ -75,7 +95,7 @@ func (c *session) write() {
 	for range c.wake {
 		c.mu.Lock()
 		lines, closed := c.out, c.closed
-		c.out = spare[:0]
+		c.out, c.busy = spare[:0], len(lines) > 0
 		c.mu.Unlock()
 		if len(lines) > 0 {
 			if _, err := c.conn.Write(lines); err != nil {
@@ -88,6 +108,9 @@ func (c *session) write() {
 		if closed {
 			break
 		}
+		c.mu.Lock()
+		c.busy = false
+		c.mu.Unlock()
 	}
 	c.mu.Lock()
 	c.closed, c.ended, c.out = true, true, nil
@@ -132,9 +155,15 @@ func (c *session) greet(req *request) bool {
 
 func (c *session) handle(req *request) {
 	answer := reply{ID: req.ID}
+	if req.Release != nil { // may come along with any other
+		if err := c.s.release(req.Release); err != nil {
+			answer.Fault = &fault{Message: err.Error()}
+		}
+	}
 	switch {
 	case req.Start != nil:
-		c.s.start(c, req.ID, req.Start)
+		a, isNew := c.s.claim(req.Start)
+		c.s.children.enter(func() { c.s.start(c, req, a, isNew) })
 		return
 	case req.Stop != nil:
 		if a := c.s.find(req.Stop.Attempt); a != nil {
@@ -142,10 +171,6 @@ func (c *session) handle(req *request) {
 		}
 	case req.Adopt != nil:
 		c.s.adopt(c, req.Adopt)
-	case req.Release != nil:
-		if err := c.s.release(req.Release); err != nil {
-			answer.Fault = &fault{Message: err.Error()}
-		}
 	case req.Held:
 		answer.Held = c.s.held()
 	}

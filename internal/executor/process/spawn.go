@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -55,16 +54,11 @@ func (s *supervisor) prepare(r *startRequest) (command, *fault) {
 	if f := tooLarge(r.Step, cmd); f != nil {
 		return command{}, f
 	}
-	info, err := os.Stat(cmd.dir)
+	path, err := findProgram(cmd.args[0], cmd.dir, variable(cmd.env, "PATH"))
 	if err != nil {
-		return command{}, refusal("step %q: working directory: %v", r.Step, err)
-	}
-	if !info.IsDir() {
-		return command{}, refusal("step %q: working directory %s is not a directory", r.Step, cmd.dir)
-	}
-	if cmd.path, err = findProgram(cmd.args[0], cmd.dir, variable(cmd.env, "PATH")); err != nil {
 		return command{}, refusal("step %q: %v", r.Step, err)
 	}
+	cmd.path = path
 	return cmd, nil
 }
 
@@ -96,48 +90,6 @@ func variable(env []string, name string) string {
 		}
 	}
 	return ""
-}
-
-// findProgram resolves a program's name as execvp does, with the attempt's own
-// directory and PATH.
-func findProgram(name, dir, path string) (string, error) {
-	if runtime.GOOS == "windows" {
-		return exec.LookPath(name)
-	}
-	if strings.Contains(name, "/") {
-		if !filepath.IsAbs(name) {
-			name = filepath.Join(dir, name)
-		}
-		info, err := os.Stat(name)
-		switch {
-		case err != nil:
-			return "", err
-		case !info.Mode().IsRegular():
-			return "", fmt.Errorf("%s is not a program", name)
-		case info.Mode()&0o111 == 0:
-			return "", fmt.Errorf("%s is not executable", name)
-		}
-		return name, nil
-	}
-	found := ""
-	for _, d := range filepath.SplitList(path) {
-		if !filepath.IsAbs(d) {
-			d = filepath.Join(dir, d)
-		}
-		file := filepath.Join(d, name)
-		info, err := os.Stat(file)
-		if err != nil || !info.Mode().IsRegular() {
-			continue
-		}
-		if info.Mode()&0o111 != 0 {
-			return file, nil
-		}
-		found = file
-	}
-	if found != "" {
-		return "", fmt.Errorf("%s is not executable", found)
-	}
-	return "", fmt.Errorf("program %q was not found in PATH=%s", name, path)
 }
 
 // writeFiles writes an attempt's files into a directory of its own.

@@ -114,6 +114,9 @@ func newSupervisor(opts SuperviseOptions) (*supervisor, error) {
 	if opts.Idle <= 0 {
 		opts.Idle = 5 * time.Second
 	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
 	s := &supervisor{
 		paths: paths{opts.Dir}, log: opts.Log, logs: opts.Logs, idle: opts.Idle, boot: bootID(),
 		attempts: map[heddle.AttemptID]*attempt{}, released: map[heddle.AttemptID]bool{},
@@ -135,7 +138,7 @@ func newSupervisor(opts SuperviseOptions) (*supervisor, error) {
 	if s.listener, err = s.listen(); err != nil {
 		return nil, err
 	}
-	s.idling = time.AfterFunc(s.idle, s.leaveIfIdle)
+	s.idling = time.AfterFunc(max(s.idle, time.Second), s.leaveIfIdle) // the first client is on its way
 	return s, nil
 }
 
@@ -274,7 +277,7 @@ func (s *supervisor) rest() {
 }
 
 func (s *supervisor) serve(conn net.Conn) {
-	c := &session{s: s, conn: conn, wake: make(chan struct{}, 1)}
+	c := newSession(s, conn)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing {
@@ -312,24 +315,24 @@ func (s *supervisor) hangUp() {
 	}
 }
 
-// start runs an attempt, unless it was seen before, and answers how it stands.
-func (s *supervisor) start(c *session, id uint64, r *startRequest) {
-	a, isNew := s.claim(r)
+// start runs a claimed attempt, if it is new, and answers how it stands. It is
+// called where processes may be started.
+func (s *supervisor) start(c *session, req *request, a *attempt, isNew bool) {
 	if !isNew {
 		a.mu.Lock()
 	}
 	defer a.mu.Unlock()
 	if isNew {
-		if a.fault = s.launch(a, r); a.fault != nil {
+		if a.fault = s.launch(a, req.Start); a.fault != nil {
 			s.forget(a)
 		}
 	}
 	if a.fault != nil {
-		c.answer(reply{ID: id, Fault: a.fault})
+		c.answer(reply{ID: req.ID, Fault: a.fault})
 		return
 	}
 	// Under the attempt's lock, so that its end comes after this answer.
-	c.answer(reply{ID: id, Report: a.report()})
+	c.answer(reply{ID: req.ID, Report: a.report()})
 	if a.exit == nil {
 		a.watch(c)
 	}
@@ -392,11 +395,11 @@ func (s *supervisor) run(a *attempt, cmd *command, r *startRequest) *fault {
 		return &fault{Message: fmt.Sprintf("writing the files of an attempt: %v", err)}
 	}
 	var err error
-	if a.pipes[0], cmd.stdout, err = os.Pipe(); err != nil {
+	if a.pipes[0], cmd.stdout, err = newPipe(); err != nil {
 		return &fault{Message: err.Error()}
 	}
 	defer cmd.stdout.Close()
-	if a.pipes[1], cmd.stderr, err = os.Pipe(); err != nil {
+	if a.pipes[1], cmd.stderr, err = newPipe(); err != nil {
 		_ = a.pipes[0].Close()
 		return &fault{Message: err.Error()}
 	}

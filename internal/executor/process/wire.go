@@ -22,7 +22,8 @@ const (
 	maxReply   = 16 << 20
 )
 
-// request is a message to the supervisor; one of the fields after ID is set.
+// request is a message to the supervisor; one of the fields after ID is set,
+// Release aside, which comes along with any of them.
 type request struct {
 	ID      uint64             `json:"id"`
 	Hello   *hello             `json:"hello,omitempty"` // the first one
