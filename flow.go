@@ -142,7 +142,9 @@ type Busy string
 
 const (
 	BusyAllow Busy = "allow" // open the visit all the same
-	BusyDrop  Busy = "drop"  // the arrival is recorded as skipped and fires nothing (the default)
+	// BusyDrop, the default: the arrival is recorded as skipped. A step with gate any
+	// fires nothing by that; one that opens only once is skipped for good.
+	BusyDrop  Busy = "drop"
 	BusyQueue Busy = "queue" // open it when the key is free, first come first served
 )
 
@@ -151,7 +153,7 @@ type Retry struct {
 	// Limit is the number of attempts after the first.
 	Limit int `json:"limit,omitempty"`
 	// Delay precedes the second attempt; each further one waits Factor times
-	// longer (default 2), at most MaxDelay (default: no bound).
+	// longer (default 2), at most MaxDelay (default: 24 h, also the upper bound).
 	Delay    time.Duration `json:"delay,omitempty"`
 	Factor   float64       `json:"factor,omitempty"`
 	MaxDelay time.Duration `json:"maxDelay,omitempty"`
@@ -180,6 +182,15 @@ type Work struct {
 	Env map[string]string `json:"env,omitempty"`
 	// Dir is the working directory; "" is the executor's default.
 	Dir string `json:"dir,omitempty"`
+	// Those that follow are for containers; the process executor ignores them.
+	//
+	// Network is the name of a network, or none or host; "" is the executor's default.
+	Network string `json:"network,omitempty"`
+	// User is a name or number, with or without :group; "" is the image's.
+	User string `json:"user,omitempty"`
+	// Memory, in bytes, and CPUs, such as 0.5, bound the use of both. 0: no bound.
+	Memory int64   `json:"memory,omitempty"`
+	CPUs   float64 `json:"cpus,omitempty"`
 }
 
 // GateOf returns the step's gate with its default.

@@ -37,6 +37,18 @@ func (d *Dir) Create(id heddle.AttemptID) (io.WriteCloser, error) {
 	return &writer{path: path}, nil
 }
 
+// Recreate is [Dir.Create] for who writes all of an attempt's output anew.
+func (d *Dir) Recreate(id heddle.AttemptID) (io.WriteCloser, error) {
+	path, err := d.file(id)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, heddle.Errorf(heddle.CodeStore, "emptying the log of attempt %s: %w", id, err)
+	}
+	return &writer{path: path}, nil
+}
+
 // Remove deletes everything kept of a run.
 func (d *Dir) Remove(run heddle.RunID) error {
 	dir, err := d.run(run)

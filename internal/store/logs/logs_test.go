@@ -139,6 +139,9 @@ func TestOrderAndFilter(t *testing.T) {
 	if diff := cmp.Diff(all[6:], read(t, d, heddle.LogQuery{Run: "r-1", Visit: 10})); diff != "" {
 		t.Errorf("of visit 10 (-want +got):\n%s", diff)
 	}
+	if diff := cmp.Diff(all[8:], read(t, d, heddle.LogQuery{Run: "r-1", Visit: 10, Try: 11})); diff != "" {
+		t.Errorf("of the 11th attempt of visit 10 (-want +got):\n%s", diff)
+	}
 	if err := d.Remove("r-1"); err != nil {
 		t.Fatal(err)
 	}

@@ -45,7 +45,7 @@ func (r *Reader) Lines(ctx context.Context, q heddle.LogQuery) iter.Seq2[heddle.
 			yield(heddle.LogLine{}, err)
 			return
 		}
-		f := &follower{dir: dir, visit: q.Visit, files: map[string]*file{}}
+		f := &follower{dir: dir, visit: q.Visit, try: q.Try, files: map[string]*file{}}
 		stopped := false
 		lines := func(line heddle.LogLine) bool {
 			if ctx.Err() != nil {
@@ -161,6 +161,7 @@ func (w *watcher) close() {
 type follower struct {
 	dir   string
 	visit int // 0: all
+	try   int // of the visit; 0: all
 	files map[string]*file
 }
 
@@ -172,6 +173,9 @@ type file struct {
 // readAll reads on in every file, in order of visit and attempt. With last set, it
 // yields lines as well whose end is missing.
 func (f *follower) readAll(last bool, yield func(heddle.LogLine) bool) error {
+	if f.visit != 0 && f.try != 0 {
+		return f.read(fileName(f.visit, f.try), last, yield) // a run may have many others
+	}
 	entries, err := os.ReadDir(f.dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -198,7 +202,7 @@ func (f *follower) readAll(last bool, yield func(heddle.LogLine) bool) error {
 // read reads on in one file; a name that is not a log's is ignored.
 func (f *follower) read(name string, last bool, yield func(heddle.LogLine) bool) error {
 	visit, try, ok := parseName(name)
-	if !ok || f.visit != 0 && visit != f.visit {
+	if !ok || f.visit != 0 && visit != f.visit || f.try != 0 && try != f.try {
 		return nil
 	}
 	at := f.files[name]
