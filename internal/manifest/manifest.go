@@ -35,7 +35,9 @@ type Result struct {
 	// CorrelationID is the document's own, for the run's input; "" for none.
 	CorrelationID string
 	// Params are those that the document declares.
-	Params   []params.Param
+	Params []params.Param
+	// Needs are the context paths that the steps of a job file require.
+	Needs    []jobfile.Need
 	Warnings []doc.Fault
 }
 
@@ -62,10 +64,20 @@ func Parse(name string, data []byte, o Options) (*Result, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &Result{Flow: r.Flow, CorrelationID: r.CorrelationID, Params: r.Params, Warnings: r.Warnings}, nil
+		return &Result{Flow: r.Flow, CorrelationID: r.CorrelationID, Params: r.Params, Needs: r.Needs, Warnings: r.Warnings}, nil
 	}
 	unknownKind(d)
 	return nil, d.Faults.Err()
+}
+
+// Params returns the params that a document declares, whatever else is wrong with
+// it; nil for one that cannot be read.
+func Params(name string, data []byte) []params.Param {
+	d, err := doc.Parse(name, data)
+	if err != nil {
+		return nil
+	}
+	return params.Read(d, d.Object(d.Root), "document", nil).Declared()
 }
 
 func unknownKind(d *doc.Document) {

@@ -27,6 +27,9 @@ type Document struct {
 	// Strict is for kinds of document in which an unknown key and an empty value
 	// (null) are errors; who reads the tree sets it before asking.
 	Strict bool
+	// Asked, if set, is told of each map that has been read and of the keys that its
+	// reader knows, so that a schema can be compared with that.
+	Asked func(n *Node, keys []string)
 	// Faults holds what was wrong so far (duplicate keys, say). Who reads the tree
 	// adds to it, and asks [Faults.Err] at the end.
 	Faults Faults

@@ -243,6 +243,9 @@ func (o *Object) JSON(key string) json.RawMessage {
 // Rest warns of every key that was not asked for, and tells which known one it
 // resembles. In a strict document those are errors, and so are empty values.
 func (o *Object) Rest() {
+	if o.d.Asked != nil {
+		o.d.Asked(o.node, o.asked)
+	}
 	for _, f := range o.node.Fields {
 		known := slices.Contains(o.asked, f.Key)
 		switch {

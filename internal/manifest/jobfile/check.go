@@ -66,21 +66,69 @@ func (r *reader) checkReach(w *workflow) {
 		}
 		before := g.before(i)
 		for k, path := range a.needsContext {
-			if !inValue(r.context, path) && !inValue(given, path) && !r.provides(w, before, reached, path) && !reserved(path) {
+			n := r.need(s.name, path, given)
+			if n.Source == SourceUnknown {
+				r.provided(&n, w, before, reached)
+			}
+			if n.Source == SourceUnknown || n.Source == SourceUndeclared {
 				r.d.Faults.Warnf(a.pathNodes[k], "step %q needs %s, which neither the context nor an action before it provides", s.name, path)
+			}
+			if len(r.needs) < maxNeeds {
+				r.needs = append(r.needs, n)
 			}
 		}
 	}
 }
 
-// provides reports whether a step before declares the path in its output.
-func (r *reader) provides(w *workflow, before, reached []bool, path string) bool {
+// maxNeeds bounds how many needs are kept: steps that share an action multiply them.
+const maxNeeds = 10_000
+
+// Need is a context path that a step requires, and what provides it.
+type Need struct {
+	Step, Path string
+	Source     Source
+	// Output is the step that declares the path, of [SourceOutput].
+	Output string
+}
+
+// Source says where a context path comes from.
+type Source string
+
+// The sources.
+const (
+	SourceUnknown    Source = ""           // nothing provides it
+	SourceGiven      Source = "given"      // the context of the submission
+	SourceDocument   Source = "document"   // the document's own context
+	SourceAlways     Source = "always"     // it is in every context, or gets there in time
+	SourceOutput     Source = "output"     // a step that may run before declares it as output
+	SourceUndeclared Source = "undeclared" // steps may run before, and none declares it
+)
+
+func (r *reader) need(step, path string, given map[string]any) Need {
+	n := Need{Step: step, Path: path}
+	switch {
+	case inValue(given, path):
+		n.Source = SourceGiven
+	case inValue(r.context, path):
+		n.Source = SourceDocument
+	case reserved(path):
+		n.Source = SourceAlways
+	}
+	return n
+}
+
+// provided looks for the need in what the steps before declare.
+func (r *reader) provided(n *Need, w *workflow, before, reached []bool) {
 	for i, s := range w.steps {
-		if a := r.actions[s.action]; before[i] && reached[i] && a != nil && inShape(a.output, path) {
-			return true
+		if !before[i] || !reached[i] {
+			continue
+		}
+		n.Source = SourceUndeclared
+		if a := r.actions[s.action]; a != nil && inShape(a.output, n.Path) {
+			n.Source, n.Output = SourceOutput, s.name
+			return
 		}
 	}
-	return false
 }
 
 // reserved reports whether the path begins with a key that every context has, or

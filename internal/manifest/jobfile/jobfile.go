@@ -39,7 +39,10 @@ type Result struct {
 	// CorrelationID is the job's own, for the run's input; "" for none.
 	CorrelationID string
 	Params        []params.Param
-	Warnings      []doc.Fault
+	// Needs are the context paths that the reached steps require, in the order of
+	// the document; 10,000 at most, and none of a workflow of more than 2,000 steps.
+	Needs    []Need
+	Warnings []doc.Fault
 }
 
 // Is reports whether the document looks like a job file.
@@ -71,7 +74,7 @@ func Decode(d *doc.Document, o Options) (*Result, error) {
 		return nil, err
 	}
 	r.check()
-	return &Result{Flow: r.flow(), CorrelationID: r.correlationID, Params: r.params.Declared(), Warnings: d.Faults.All()}, nil
+	return &Result{Flow: r.flow(), CorrelationID: r.correlationID, Params: r.params.Declared(), Needs: r.needs, Warnings: d.Faults.All()}, nil
 }
 
 // reader holds what has been read of a job file.
@@ -89,6 +92,7 @@ type reader struct {
 	params          *params.Set
 	actions         map[string]*action
 	workflows       []workflow
+	needs           []Need
 }
 
 type workflow struct {
