@@ -2,9 +2,9 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-# How long `make fuzz` gives each target, and `make chaos` the whole.
+# How long `make fuzz` gives each target, and how often `make chaos` kills.
 FUZZTIME ?= 20s
-CHAOSTIME ?= 30m
+KILLS ?= 500
 
 # The version comes from git, by way of the build information that Go embeds.
 # -buildvcs=true fails without a commit, so that is looked up first.
@@ -33,6 +33,8 @@ test: ## the one test command: set up, lint, all tests
 	@test/testbed/setup.sh
 	@$(if $(RACE),,echo "left out: the race detector: it needs cgo and a C compiler")
 	@status=0; \
+	eval "$$(test/testbed/env.sh)"; \
+	[ -n "$${TESTBED_KEEP:-}" ] || trap test/testbed/down.sh EXIT; \
 	$(MAKE) --no-print-directory --keep-going lint || status=1; \
 	echo "go test $(RACE) ./..."; \
 	$(TOOL) gotestsum --format standard-quiet --no-color \
@@ -73,16 +75,17 @@ lint-scripts:
 fuzz: ## fuzz every target, each for FUZZTIME (default 20s)
 	@grep -rEo --include='*_test.go' '^func Fuzz\w+' . | while IFS=: read -r file decl; do \
 		echo "$$file $${decl#func } $(FUZZTIME)"; \
-		go test -run '^$$' -fuzz "^$${decl#func }\$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")" </dev/null; \
+		go test -run '^$$' -fuzz "^$${decl#func }\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$(dirname "$$file")" </dev/null; \
 	done
 
 .PHONY: bench
 bench: ## measure speed against bare loops run beside it
-	go run ./bench
+	bench/run.sh
 
 .PHONY: chaos
-chaos: ## kill things at random for CHAOSTIME (default 30m); `test` has the short form
-	HEDDLE_CHAOS_TIME=$(CHAOSTIME) go test -count=1 -timeout 0 -v ./test/chaos
+chaos: ## every crash point on every store and executor, KILLS random kills (default 500); `test` has the short form
+	@test/testbed/setup.sh
+	eval "$$(test/testbed/env.sh)"; HEDDLE_CHAOS_ALL=1 HEDDLE_CHAOS_KILLS=$(KILLS) go test -count=1 -timeout 0 -v ./test/chaos
 
 .PHONY: verify
 verify: ## regenerate, lint and test, then fail if that left the tree dirty

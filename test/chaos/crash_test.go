@@ -3,6 +3,7 @@
 package chaos_test
 
 import (
+	"os"
 	"testing"
 	"time"
 
@@ -74,35 +75,72 @@ func scenarios() map[string]scenario {
 	}
 }
 
+// stages are the combinations of store and executor that have their crash points
+// tried: every one on the embedded default; on the others, whose turns take
+// seconds, every stride-th, from one that moves on with each day.
+// HEDDLE_CHAOS_ALL=1 tries every one everywhere.
+func stages(t *testing.T) map[string]stage {
+	t.Helper()
+	all := map[string]stage{
+		"SQLite, process":     {parts{"sqlite", "process"}, 1, ""},
+		"PostgreSQL, process": {parts{"postgres", "process"}, 8, "HEDDLE_TEST_POSTGRES_URL"},
+		"SQLite, Docker":      {parts{"sqlite", "docker"}, 8, "HEDDLE_TEST_DOCKER_HOST"},
+	}
+	if os.Getenv("HEDDLE_CHAOS_ALL") != "" {
+		for name, s := range all {
+			s.stride = 1
+			all[name] = s
+		}
+	}
+	return all
+}
+
+type stage struct {
+	parts
+	stride int
+	needs  string // a variable
+}
+
+func (s stage) skipUnlessThere(t *testing.T) {
+	t.Helper()
+	if s.needs != "" && os.Getenv(s.needs) == "" {
+		t.Skipf("%s is not set", s.needs)
+	}
+}
+
 // TestCrashPoints makes the engine exit before and after its n-th store write and
 // executor call, for every n, and starts it again.
 func TestCrashPoints(t *testing.T) {
 	t.Parallel()
-	for name, sc := range scenarios() {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			n := 1
-			for ; crashAt(t, sc, n); n++ {
-				if n > 500 {
-					t.Fatal("the run does not end")
+	for where, st := range stages(t) {
+		for name, sc := range scenarios() {
+			t.Run(where+": "+name, func(t *testing.T) {
+				t.Parallel()
+				st.skipUnlessThere(t)
+				first := 1 + time.Now().YearDay()%st.stride
+				n, tried := first, 0
+				for ; crashAt(t, st.parts, sc, n); n += st.stride {
+					if tried++; n > 500 {
+						t.Fatal("the run does not end")
+					}
 				}
-			}
-			if n < 10 {
-				t.Errorf("only %d crash points were passed", n)
-			}
-			t.Logf("%d crash points, each crashed at and recovered from", n-1)
-		})
+				if n < 10 {
+					t.Errorf("only %d crash points were passed", n)
+				}
+				t.Logf("%d crash points, each crashed at and recovered from", tried)
+			})
+		}
 	}
 }
 
 // crashAt crashes at the n-th point and resumes; false: there is no n-th point.
-func crashAt(t *testing.T, sc scenario, n int) bool {
+func crashAt(t *testing.T, p parts, sc scenario, n int) bool {
 	t.Helper()
-	w := newWorld(t, sc.flow)
-	verdict, over := w.run(n)
+	w := newWorld(t, p, sc.flow)
+	verdict, over := w.play(n)
 	again := !over
 	if again {
-		if verdict, over = w.run(0); !over {
+		if verdict, over = w.play(0); !over {
 			t.Fatal("an engine that was not told to crash did")
 		}
 	}

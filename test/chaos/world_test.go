@@ -2,6 +2,7 @@ package chaos_test
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,12 +16,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/heddle/heddle"
 	"github.com/heddle/heddle/internal/engine"
 	"github.com/heddle/heddle/internal/executor"
+	"github.com/heddle/heddle/internal/executor/docker"
 	"github.com/heddle/heddle/internal/executor/process"
 	"github.com/heddle/heddle/internal/store"
 	"github.com/heddle/heddle/internal/store/logs"
+	"github.com/heddle/heddle/internal/store/postgres"
 	"github.com/heddle/heddle/internal/store/sqlite"
 )
 
@@ -30,7 +35,9 @@ const (
 	dirVar   = "HEDDLE_CHAOS_DIR"
 	flowVar  = "HEDDLE_CHAOS_FLOW"  // a file with the flow as JSON
 	crashVar = "HEDDLE_CHAOS_CRASH" // exit at the n-th point; 0: never
-	runID    = heddle.RunID("the-run")
+	dbVar    = "HEDDLE_CHAOS_DB"    // a PostgreSQL URL; empty: SQLite in the directory
+	execVar  = "HEDDLE_CHAOS_EXECUTOR"
+	runVar   = "HEDDLE_CHAOS_RUN" // the ID of the run
 	crashed  = 137
 )
 
@@ -65,15 +72,29 @@ func (p *points) pass() {
 	}
 }
 
+// backend is what a store can do.
+type backend interface {
+	store.Store
+	store.History
+}
+
+// openStore opens the database at a URL, or the one in a directory.
+func openStore(ctx context.Context, dir, url string) (backend, error) {
+	if url != "" {
+		return postgres.Open(ctx, postgres.Options{URL: url})
+	}
+	return sqlite.Open(ctx, sqlite.Options{Dir: dir})
+}
+
 // fragileStore exits before and after its n-th write.
 type fragileStore struct {
-	*sqlite.Store
+	backend
 	points *points
 }
 
 func (s fragileStore) Apply(ctx context.Context, changes []heddle.Change) ([]store.Answer, error) {
 	s.points.pass()
-	answers, err := s.Store.Apply(ctx, changes)
+	answers, err := s.backend.Apply(ctx, changes)
 	s.points.pass()
 	return answers, err
 }
@@ -133,36 +154,24 @@ func engineRun(ctx context.Context, dir string) error {
 	if err := json.Unmarshal(text, &flow); err != nil {
 		return err
 	}
-	st, err := sqlite.Open(ctx, sqlite.Options{Dir: dir})
+	st, err := openStore(ctx, dir, os.Getenv(dbVar))
 	if err != nil {
 		return err
 	}
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
+	defer st.Close()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	eng := engine.Start(ctx, engine.Options{
 		Store: fragileStore{st, pts}, History: st, Log: log, Grace: time.Second,
-		Open: func(ctx context.Context, _ string, sink executor.Sink) (executor.Executor, error) {
-			x, err := process.Open(ctx, process.Options{
-				Dir: dir, Sink: sink, Log: log, WorkDir: dir,
-				Supervisor: []string{"/usr/bin/env", roleVar + "=supervisor", dirVar + "=" + dir, self},
-			})
+		Open: func(ctx context.Context, name string, sink executor.Sink) (executor.Executor, error) {
+			x, err := openExecutor(ctx, dir, name, log, sink)
 			return fragileExecutor{x, pts}, err
 		},
 	})
-	defer st.Close()
 	defer eng.Stop()
-	if _, err := eng.Resume(ctx); err != nil {
+	if err := takeUp(ctx, eng, &flow, filepath.Dir(dir)); err != nil {
 		return err
 	}
-	if _, err := eng.Get(ctx, runID); heddle.CodeOf(err) == heddle.CodeNotFound {
-		if _, err := eng.Submit(ctx, heddle.Submission{Flow: &flow, ID: runID, Executor: "process"}); err != nil {
-			return err
-		}
-	}
-	updates, err := eng.Watch(ctx, runID)
+	updates, err := eng.Watch(ctx, heddle.RunID(os.Getenv(runVar)))
 	if err != nil {
 		return err
 	}
@@ -177,18 +186,71 @@ func engineRun(ctx context.Context, dir string) error {
 	return nil
 }
 
+func openExecutor(ctx context.Context, dir, name string, log *slog.Logger, sink executor.Sink) (executor.Executor, error) {
+	if name == "docker" {
+		return docker.Open(ctx, docker.Options{StoreID: dir, Sink: sink, Log: log})
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return process.Open(ctx, process.Options{
+		Dir: dir, Sink: sink, Log: log, WorkDir: dir,
+		Supervisor: []string{"/usr/bin/env", roleVar + "=supervisor", dirVar + "=" + dir, self},
+	})
+}
+
+// takeUp resumes the run as soon as its last owner is known to be gone, or submits
+// it if it was never accepted.
+func takeUp(ctx context.Context, eng *engine.Engine, flow *heddle.Flow, mount string) error {
+	id := heddle.RunID(os.Getenv(runVar))
+	d, err := eng.Get(ctx, id)
+	if heddle.CodeOf(err) == heddle.CodeNotFound {
+		_, err := eng.Submit(ctx, heddle.Submission{
+			Flow: flow, ID: id, Executor: os.Getenv(execVar), Input: heddle.Input{Volumes: []string{mount + ":" + mount}},
+		})
+		return err
+	}
+	if err != nil || d.Run.State == heddle.RunEnded {
+		return err
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		taken, err := eng.Resume(ctx)
+		if err != nil || len(taken) > 0 {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return errors.New("the run's last owner never goes away")
+		}
+		pollPause()
+	}
+}
+
+func pollPause() { time.Sleep(50 * time.Millisecond) }
+
 // world is a data directory, a flow and the file into which steps write what they did.
 type world struct {
 	t       *testing.T
+	parts   parts
+	run     heddle.RunID
+	db      string
 	dir     string
 	flow    string
 	effects string
 }
 
-func newWorld(t *testing.T, make func(effects string) heddle.Flow) *world {
+// parts are what a world is made of.
+type parts struct{ store, executor string }
+
+func newWorld(t *testing.T, p parts, make func(effects string) heddle.Flow) *world {
 	t.Helper()
 	dir := t.TempDir()
-	w := &world{t: t, dir: filepath.Join(dir, "data"), flow: filepath.Join(dir, "flow.json"), effects: filepath.Join(dir, "effects")}
+	w := &world{
+		t: t, parts: p, run: heddle.RunID("chaos-" + strings.ToLower(rand.Text()[:12])), dir: filepath.Join(dir, "data"), flow: filepath.Join(dir, "flow.json"), effects: filepath.Join(dir, "effects"),
+	}
+	if p.store == "postgres" {
+		w.db = newSchema(t)
+	}
 	text, err := json.Marshal(make(w.effects))
 	if err != nil {
 		t.Fatal(err)
@@ -208,14 +270,15 @@ func (w *world) engine(n int) (cmd *exec.Cmd, stdout, stderr *strings.Builder) {
 		w.t.Fatal(err)
 	}
 	cmd = exec.Command(self)
-	cmd.Env = append(os.Environ(), roleVar+"=engine", dirVar+"="+w.dir, flowVar+"="+w.flow, crashVar+"="+strconv.Itoa(n))
+	cmd.Env = append(os.Environ(), roleVar+"=engine", dirVar+"="+w.dir, flowVar+"="+w.flow, crashVar+"="+strconv.Itoa(n),
+		runVar+"="+string(w.run), dbVar+"="+w.db, execVar+"="+w.parts.executor, "DOCKER_HOST="+os.Getenv("HEDDLE_TEST_DOCKER_HOST"))
 	stdout, stderr = &strings.Builder{}, &strings.Builder{}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	return cmd, stdout, stderr
 }
 
-// run runs an engine to its end: over is false when it crashed as it was told.
-func (w *world) run(n int) (verdict string, over bool) {
+// play runs an engine to its end: over is false when it crashed as it was told.
+func (w *world) play(n int) (verdict string, over bool) {
 	w.t.Helper()
 	cmd, stdout, stderr := w.engine(n)
 	err := cmd.Run()
@@ -249,6 +312,29 @@ func (w *world) did() map[string][]string {
 	return did
 }
 
+// newSchema makes a schema of the test server for one world, and returns its URL.
+func newSchema(t *testing.T) string {
+	t.Helper()
+	ctx := context.Background()
+	server := os.Getenv("HEDDLE_TEST_POSTGRES_URL")
+	conn, err := pgx.Connect(ctx, server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := "chaos_" + strings.ToLower(rand.Text())
+	exec := func(sql string) {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec("CREATE SCHEMA " + name)
+	t.Cleanup(func() {
+		exec("DROP SCHEMA " + name + " CASCADE")
+		_ = conn.Close(ctx)
+	})
+	return server + "&search_path=" + name
+}
+
 // history tells what the store knows of the run, for messages.
 func (w *world) history() string {
 	detail := w.detail()
@@ -265,12 +351,12 @@ func (w *world) history() string {
 
 func (w *world) detail() heddle.RunDetail {
 	w.t.Helper()
-	st, err := sqlite.Open(context.Background(), sqlite.Options{Dir: w.dir})
+	st, err := openStore(context.Background(), w.dir, w.db)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	defer st.Close()
-	detail, err := st.Run(context.Background(), runID)
+	detail, err := st.Run(context.Background(), w.run)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -281,6 +367,6 @@ func (w *world) detail() heddle.RunDetail {
 func shell(effects, name, script string) heddle.Step {
 	return heddle.Step{
 		Name: name, Gate: heddle.GateAll,
-		Work: &heddle.Work{Command: []string{"sh", "-c", `echo ` + name + ` "$HEDDLE_ATTEMPT" >> ` + effects + "\n" + script}},
+		Work: &heddle.Work{Image: "busybox:1.36", Network: "none", Command: []string{"sh", "-c", `echo ` + name + ` "$HEDDLE_ATTEMPT" >> ` + effects + "\n" + script}},
 	}
 }
