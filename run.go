@@ -82,6 +82,8 @@ type Input struct {
 	Volumes []string `json:"volumes,omitempty"`
 	// Notify lists where step starts are told: "console" or a URL.
 	Notify []string `json:"notify,omitempty"`
+	// Retry says what the run does over, if it is the retry of another.
+	Retry *RunRetry `json:"retry,omitempty"`
 }
 
 // Ambient selects from the environment of the starting process.

@@ -33,6 +33,11 @@ type Submission struct {
 	Executor string
 	Input    Input
 	Labels   map[string]string
+	// Retry makes the run one that does over part of another, its Parent. The Input
+	// is the other run's; so are Flow, Executor and Labels where they are empty.
+	// Errors: [CodeNotFound], [CodeConflict] (it has not ended, or there is nothing
+	// to do over), [CodeInvalid] (the step or the flow does not suit it).
+	Retry *RunRetry
 }
 
 // RunDetail is a run with its parts.
@@ -105,6 +110,7 @@ type Logs interface {
 type LogQuery struct {
 	Run    RunID
 	Visit  int // 0: all
+	Try    int // of the visit; 0: all
 	Follow bool
 }
 

@@ -5,11 +5,14 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 
 	"github.com/heddle/heddle"
 	"github.com/heddle/heddle/internal/engine"
@@ -17,7 +20,6 @@ import (
 	"github.com/heddle/heddle/internal/executor/process"
 	"github.com/heddle/heddle/internal/notify"
 	"github.com/heddle/heddle/internal/store/logs"
-	"github.com/heddle/heddle/internal/store/sqlite"
 )
 
 // Options says what to build.
@@ -29,20 +31,28 @@ type Options struct {
 	WorkDir string
 	// Parallel bounds the attempts that are open at once; 0 leaves it to the engine.
 	Parallel int
+	// DBURL names a PostgreSQL database that keeps the runs instead of the one in
+	// the data directory: postgres://user:password@host/database. Logs and the
+	// supervisor's files stay in the data directory.
+	DBURL string
 	// Environ, in the form of os.Environ, is what runs that import the current
-	// environment get.
+	// environment get, and by which Docker is found.
 	Environ []string
 	Log     *slog.Logger
 	// ConsoleNotices takes what the console notifier prints.
 	ConsoleNotices io.Writer
+	// Retention bounds what is kept in the data directory of runs that have ended; what
+	// is beyond it is deleted when the App is closed.
+	Retention Retention
 }
 
 // App is an engine at work on a data directory.
 type App struct {
-	store    *sqlite.Store
+	store    backend
 	engine   *engine.Engine
 	notifier *notify.Notifier
 	logs     heddle.Logs
+	tidy     func(ctx context.Context)
 }
 
 // Open opens the data directory and starts an engine on it. Several may be open
@@ -53,11 +63,17 @@ func Open(ctx context.Context, o Options) (*App, error) {
 		return nil, heddle.Errorf(heddle.CodeInvalid, "data directory %q: %w", o.DataDir, err)
 	}
 	o.DataDir = dir
-	st, err := sqlite.Open(ctx, sqlite.Options{Dir: dir, Log: o.Log})
+	st, identity, err := openStore(ctx, o)
 	if err != nil {
 		return nil, err
 	}
+	// Who follows the first run waits for its folder to appear in here.
+	if err := os.MkdirAll(logDir(dir), 0o700); err != nil {
+		return nil, errors.Join(heddle.Errorf(heddle.CodeStore, "making the folder of the logs: %w", err), st.Close())
+	}
 	a := &App{store: st}
+	var once sync.Once
+	a.tidy = func(ctx context.Context) { once.Do(func() { o.tidy(ctx, st) }) }
 	a.notifier = notify.New(notify.Options{
 		Outbox: st, Console: o.ConsoleNotices, Log: o.Log,
 		Flow: func(ctx context.Context, run heddle.RunID) (*heddle.Flow, error) {
@@ -68,7 +84,7 @@ func Open(ctx context.Context, o Options) (*App, error) {
 	a.engine = engine.Start(ctx, engine.Options{
 		Store: st, History: st, Notices: a.notifier.Tell,
 		Open: func(ctx context.Context, name string, sink executor.Sink) (executor.Executor, error) {
-			return openExecutor(ctx, o, name, sink)
+			return o.openExecutor(ctx, identity, name, sink)
 		},
 		Ambient: o.Environ, Parallel: o.Parallel, Log: o.Log,
 	})
@@ -76,24 +92,17 @@ func Open(ctx context.Context, o Options) (*App, error) {
 	return a, nil
 }
 
-func logDir(dataDir string) string { return filepath.Join(dataDir, "logs") }
-
-func openExecutor(ctx context.Context, o Options, name string, sink executor.Sink) (executor.Executor, error) {
-	if name != Process {
-		return nil, heddle.Errorf(heddle.CodeUnavailable, "executor %q is not available in this build; choose --executor process", name)
+// lookup returns a variable of the environment.
+func (o Options) lookup(name string) string {
+	for i := len(o.Environ) - 1; i >= 0; i-- {
+		if value, ok := strings.CutPrefix(o.Environ[i], name+"="); ok {
+			return value
+		}
 	}
-	binary, err := os.Executable()
-	if err != nil {
-		return nil, heddle.Errorf(heddle.CodeInternal, "finding this program's own file: %w", err)
-	}
-	return process.Open(ctx, process.Options{
-		Dir: o.DataDir, Sink: sink, Log: o.Log, WorkDir: o.WorkDir,
-		Supervisor: []string{binary, "supervise", "--data-dir", o.DataDir},
-	})
+	return ""
 }
 
-// Process is the name of the executor that runs steps as processes of this machine.
-const Process = "process"
+func logDir(dataDir string) string { return filepath.Join(dataDir, "logs") }
 
 // Runs is the service for runs.
 func (a *App) Runs() heddle.Runs { return a.engine }
@@ -102,13 +111,18 @@ func (a *App) Runs() heddle.Runs { return a.engine }
 func (a *App) Logs() heddle.Logs { return a.logs }
 
 // Resume takes up runs whose engine is gone: those named, or all. It returns the
-// ones that it took.
+// ones that it took. Notices that such runs left undelivered are delivered; those of
+// runs that have ended only if no run is named.
 func (a *App) Resume(ctx context.Context, ids ...heddle.RunID) ([]heddle.RunID, error) {
 	taken, err := a.engine.Resume(ctx, ids...)
-	if len(taken) == 0 {
+	of := taken
+	switch {
+	case len(ids) == 0:
+		of = nil // of all runs that are owned here
+	case len(taken) == 0:
 		return taken, err
 	}
-	notices, outboxErr := a.store.Pending(ctx, taken)
+	notices, outboxErr := a.store.Pending(ctx, of)
 	if outboxErr != nil {
 		return taken, fmt.Errorf("reading undelivered notices: %w", outboxErr)
 	}
@@ -129,11 +143,15 @@ func (a *App) NoticeResult(run heddle.RunID) (status, message string) {
 func (a *App) Err() error { return a.engine.Err() }
 
 // Close stops the engine, delivers what notices it can within the bound of ctx and
-// of the notifier, and closes the store. Attempts go on running.
+// of the notifier, and closes the store; the error tells of notices that are left,
+// too. Attempts go on running.
 func (a *App) Close(ctx context.Context) error {
 	a.engine.Stop()
-	a.notifier.Drain(ctx)
-	return a.store.Close()
+	var tidying sync.WaitGroup
+	tidying.Go(func() { a.tidy(ctx) })
+	err := a.notifier.Drain(ctx)
+	tidying.Wait()
+	return errors.Join(err, a.store.Close())
 }
 
 // Supervise is the main loop of a data directory's supervisor process.

@@ -8,12 +8,12 @@ import (
 	"github.com/heddle/heddle"
 	"github.com/heddle/heddle/internal/machine"
 	"github.com/heddle/heddle/internal/store/logs"
-	"github.com/heddle/heddle/internal/store/sqlite"
 )
 
 // Reader reads a data directory without running anything.
 type Reader struct {
-	store *sqlite.Store
+	dir   string
+	store backend
 	logs  heddle.Logs
 }
 
@@ -23,11 +23,12 @@ func OpenReader(ctx context.Context, o Options) (*Reader, error) {
 	if err != nil {
 		return nil, heddle.Errorf(heddle.CodeInvalid, "data directory %q: %w", o.DataDir, err)
 	}
-	st, err := sqlite.Open(ctx, sqlite.Options{Dir: dir, Log: o.Log})
+	o.DataDir = dir
+	st, _, err := openStore(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	r := &Reader{store: st}
+	r := &Reader{dir: dir, store: st}
 	r.logs = logs.NewReader(logs.Open(logDir(dir)), ended(r))
 	return r, nil
 }

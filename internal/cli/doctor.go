@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -47,8 +48,9 @@ func runDoctor(ctx context.Context, o *doctorOptions) error {
 	checks = append(checks, o.dataDir())
 	if checks[1].State == checkOK {
 		checks = append(checks, o.store(ctx)...)
+		checks = append(checks, o.process(ctx))
 	}
-	checks = append(checks, executorChecks()...)
+	checks = append(checks, o.docker(ctx))
 	failed := false
 	for _, c := range checks {
 		failed = failed || c.State == checkFail
@@ -118,10 +120,33 @@ func (o *doctorOptions) store(ctx context.Context) []check {
 	return checks
 }
 
-func executorChecks() []check {
-	return []check{
-		{Name: "executor process", State: checkOK, Message: "runs commands on this machine, without images"},
-		{Name: "executor docker", State: checkWarn, Message: "not available in this version", Advice: "use --executor process"},
-		{Name: "executor kubernetes", State: checkWarn, Message: "not available in this version", Advice: "use --executor process"},
+// doctorPatience bounds how long an executor may take to answer.
+const doctorPatience = 15 * time.Second
+
+// process has a program run that does nothing.
+func (o *doctorOptions) process(ctx context.Context) check {
+	done := o.waitingFor("running a program")
+	defer done()
+	ctx, cancel := context.WithTimeout(ctx, doctorPatience)
+	defer cancel()
+	c := check{Name: "executor process", State: checkOK, Message: "runs commands on this machine, without images"}
+	if err := o.CheckProcess(ctx, o.options(o.log())); err != nil {
+		c.State, c.Message = checkFail, err.Error()
+		c.Advice = "look into supervisor.log in the data directory; a local file system is needed, and a shell (sh) on the PATH"
 	}
+	return c
+}
+
+// docker asks the daemon for its version.
+func (o *doctorOptions) docker(ctx context.Context) check {
+	done := o.waitingFor("asking Docker")
+	defer done()
+	ctx, cancel := context.WithTimeout(ctx, doctorPatience)
+	defer cancel()
+	where, version, err := o.DockerVersion(ctx, o.variable)
+	if err != nil {
+		return check{Name: "executor docker", State: checkWarn, Message: err.Error(),
+			Advice: "start Docker or set DOCKER_HOST to run containers; --executor process does without"}
+	}
+	return check{Name: "executor docker", State: checkOK, Message: "Docker " + version + " at " + where}
 }

@@ -45,6 +45,10 @@ type factory struct {
 	Open       func(ctx context.Context, o app.Options) (session, error)
 	OpenReader func(ctx context.Context, o app.Options) (reader, error)
 	Supervise  func(ctx context.Context, dataDir string, log *slog.Logger) error
+
+	// What heddle doctor asks.
+	CheckProcess  func(ctx context.Context, o app.Options) error
+	DockerVersion func(ctx context.Context, env func(string) string) (where, version string, err error)
 }
 
 func newFactory(streams Streams, build BuildInfo) *factory {
@@ -52,6 +56,7 @@ func newFactory(streams Streams, build BuildInfo) *factory {
 	streams.Err = &lockedWriter{w: streams.Err}
 	return &factory{
 		Streams: streams, Build: build, Now: time.Now, Supervise: app.Supervise,
+		CheckProcess: app.CheckProcess, DockerVersion: app.DockerVersion,
 		Open: func(ctx context.Context, o app.Options) (session, error) {
 			a, err := app.Open(ctx, o)
 			if err != nil {
@@ -72,7 +77,7 @@ func newFactory(streams Streams, build BuildInfo) *factory {
 // options are what a data directory is opened with.
 func (f *factory) options(log *slog.Logger) app.Options {
 	return app.Options{
-		DataDir: f.Config.DataDir, WorkDir: f.Dir, Parallel: f.Config.Parallel, Environ: f.Environ,
+		DataDir: f.Config.DataDir, DBURL: f.Config.DBURL, WorkDir: f.Dir, Parallel: f.Config.Parallel, Environ: f.Environ,
 		Log: log, ConsoleNotices: f.Out,
 	}
 }

@@ -145,6 +145,9 @@ func (f *fake) Watch(ctx context.Context, id heddle.RunID) (<-chan heddle.RunUpd
 func (f *fake) Lines(_ context.Context, q heddle.LogQuery) iter.Seq2[heddle.LogLine, error] {
 	return func(yield func(heddle.LogLine, error) bool) {
 		for _, line := range f.lines[q.Run] {
+			if q.Visit != 0 && line.Visit != q.Visit || q.Try != 0 && line.Try != q.Try {
+				continue
+			}
 			if !yield(line, nil) {
 				return
 			}
@@ -157,6 +160,9 @@ func (f *fake) Orphaned(context.Context) ([]heddle.RunID, error) { return f.orph
 func (f *fake) Resume(_ context.Context, ids ...heddle.RunID) ([]heddle.RunID, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if len(ids) == 0 {
+		ids = f.orphans
+	}
 	f.resumed = append(f.resumed, ids...)
 	for _, id := range ids {
 		outcome := f.outcome
@@ -203,6 +209,8 @@ func newConsole(t *testing.T, env ...string) *console {
 		c.fake.opened = o
 		return fakeSession{c.fake}, nil
 	}
+	c.CheckProcess = func(context.Context, app.Options) error { return nil }
+	c.DockerVersion = func(context.Context, func(string) string) (string, string, error) { return "unix:///sock", "29.0", nil }
 	c.OpenReader = func(context.Context, app.Options) (reader, error) { return fakeReader{c.fake}, nil }
 	return c
 }

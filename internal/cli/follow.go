@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,6 +13,9 @@ import (
 
 // logPatience is how long the last lines of output are waited for once a run has ended.
 const logPatience = 5 * time.Second
+
+// catchUpPatience bounds how long the end of a step waits for its last lines.
+const catchUpPatience = time.Second
 
 // followAll shows runs until each has ended, closes the session and returns the
 // results, in the order of ids. The end of ctx cancels the runs; they are waited
@@ -56,7 +60,7 @@ func follow(ctx context.Context, s session, show *show, id heddle.RunID) (heddle
 	if err != nil {
 		return heddle.RunDetail{}, err
 	}
-	v := &viewer{show: show, book: book, log: show.log.With(
+	v := &viewer{show: show, book: book, logs: s.Logs(), started: make(map[int]bool), told: make(map[try]int), log: show.log.With(
 		"task_name", run.Name, "correlation_id", run.Input.CorrelationID, "run_id", string(id))}
 	updates, err := s.Runs().Watch(whole, id)
 	if err != nil {
@@ -67,7 +71,7 @@ func follow(ctx context.Context, s session, show *show, id heddle.RunID) (heddle
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
-		v.readLines(reading, s.Logs())
+		v.readLines(reading)
 	}()
 
 	interrupted := ctx.Done()
@@ -75,7 +79,7 @@ func follow(ctx context.Context, s session, show *show, id heddle.RunID) (heddle
 		select {
 		case u, ok := <-updates:
 			if open = ok; ok {
-				v.update(u)
+				v.update(whole, u)
 			}
 		case <-interrupted:
 			interrupted = nil
@@ -101,7 +105,7 @@ func follow(ctx context.Context, s session, show *show, id heddle.RunID) (heddle
 		}
 		return heddle.RunDetail{}, heddle.Errorf(heddle.CodeConflict, "run %s was taken over by another process: 'heddle runs show %s' tells how it does", id, id)
 	}
-	v.update(heddle.RunUpdate{Run: detail.Run, Visits: detail.Visits})
+	v.update(whole, heddle.RunUpdate{Run: detail.Run, Visits: detail.Visits, Attempts: detail.Attempts})
 	v.end(detail.Run)
 	return detail, nil
 }
@@ -110,8 +114,16 @@ func follow(ctx context.Context, s session, show *show, id heddle.RunID) (heddle
 type viewer struct {
 	show *show
 	book *stepBook
+	logs heddle.Logs
 	log  *slog.Logger // with the attributes of the run
+
+	mu      sync.Mutex
+	started map[int]bool // visits whose start has been told
+	told    map[try]int  // how many lines of each attempt have been shown
 }
+
+// try is an attempt of a run.
+type try struct{ visit, no int }
 
 // stepLog has the attributes of a visit's step.
 func (v *viewer) stepLog(visit heddle.Visit) *slog.Logger {
@@ -130,23 +142,56 @@ func (v *viewer) action(step string) string {
 }
 
 // update tells what is new about steps.
-func (v *viewer) update(u heddle.RunUpdate) {
-	for _, news := range v.book.learn(u.Visits) {
-		log, settled := v.stepLog(news.Visit), news.State == heddle.VisitSettled
+func (v *viewer) update(ctx context.Context, u heddle.RunUpdate) {
+	for _, visit := range v.book.learn(u.Visits) {
+		log, settled := v.stepLog(visit), visit.State == heddle.VisitSettled
 		switch {
-		case settled && news.Outcome == heddle.Skipped:
-			log.Info("step skipped", "message", news.Message)
+		case settled && visit.Outcome == heddle.Skipped:
+			log.Info("step skipped", "message", visit.Message)
 			continue
-		case news.first:
-			log.Info("step started")
+		case visit.State == heddle.VisitQueued, visit.State == heddle.VisitReady:
+			continue // it has not started yet
 		}
-		if settled {
-			log.Info("step ended", "result", string(news.Outcome), "rc", news.Code, "message", news.Message)
+		v.mu.Lock()
+		v.start(visit)
+		v.mu.Unlock()
+		if !settled {
+			continue
 		}
+		v.catchUp(ctx, visit)
+		if code := exitDespite(v.book.flow, visit, u.Attempts); code != 0 {
+			log.Warn("the step said success, which counts, but its program ended otherwise", "exit_code", code)
+		}
+		log.Info("step ended", "result", string(visit.Outcome), "rc", visit.Code, "message", visit.Message)
 	}
 	if live := v.show.live; live != nil {
 		live.update(u, v.book.flow)
 	}
+}
+
+// start tells that a visit has started, once: its first line may be here before the
+// news of it. The caller holds mu.
+func (v *viewer) start(visit heddle.Visit) {
+	if !v.started[visit.No] {
+		v.started[visit.No] = true
+		v.stepLog(visit).Info("step started")
+	}
+}
+
+// exitDespite returns the exit code of a visit's last attempt, among those given,
+// if its result line said success all the same; else 0.
+func exitDespite(flow *heddle.Flow, v heddle.Visit, attempts []heddle.Attempt) int {
+	step := stepOf(flow, v.Step)
+	if v.Outcome != heddle.Success || step == nil || step.Result != heddle.ResultLine {
+		return 0
+	}
+	code := 0
+	for _, a := range attempts {
+		if a.Visit == v.No && a.Status.Ended() {
+			code = a.ExitCode
+		}
+	}
+	return code
 }
 
 // end tells the verdict.
@@ -159,27 +204,62 @@ func (v *viewer) end(run heddle.Run) {
 		"took", span(run.Started, run.Ended, run.Ended))
 }
 
-// readLines logs what the steps print, a record a line.
-func (v *viewer) readLines(ctx context.Context, logs heddle.Logs) {
-	for line, err := range logs.Lines(ctx, heddle.LogQuery{Run: v.book.id, Follow: true}) {
+// readLines shows what the steps print, until the run has ended.
+func (v *viewer) readLines(ctx context.Context) {
+	read := make(map[try]int)
+	for line, err := range v.logs.Lines(ctx, heddle.LogQuery{Run: v.book.id, Follow: true}) {
 		if err != nil {
 			if ctx.Err() == nil {
 				v.log.Error("reading the output of the run", "error", err)
 			}
 			return
 		}
-		visit := v.book.visit(ctx, line.Visit)
-		v.logLine(ctx, visit, line)
-		if live := v.show.live; live != nil {
-			live.line(line)
+		v.count(ctx, read, line)
+	}
+}
+
+// catchUp shows what is left of a visit that has settled, so that its end is told
+// after its last line. What takes long is left to the one who follows.
+func (v *viewer) catchUp(ctx context.Context, visit heddle.Visit) {
+	if !v.log.Enabled(ctx, slog.LevelInfo) {
+		return // neither lines nor ends are shown
+	}
+	ctx, cancel := context.WithTimeout(ctx, catchUpPatience)
+	defer cancel()
+	read := make(map[try]int)
+	for no := 1; no <= visit.Attempts; no++ {
+		for line, err := range v.logs.Lines(ctx, heddle.LogQuery{Run: v.book.id, Visit: visit.No, Try: no}) {
+			if err != nil {
+				return
+			}
+			v.count(ctx, read, line)
 		}
+	}
+}
+
+// count shows a line unless somebody else has: read counts the lines of each
+// attempt that the caller has come across, in order.
+func (v *viewer) count(ctx context.Context, read map[try]int, line heddle.LogLine) {
+	at := try{line.Visit, line.Try}
+	read[at]++
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if read[at] <= v.told[at] {
+		return
+	}
+	v.told[at] = read[at]
+	visit := v.book.visit(ctx, line.Visit)
+	v.start(visit)
+	v.logLine(ctx, visit, line)
+	if live := v.show.live; live != nil {
+		live.line(line)
 	}
 }
 
 // logLine logs a line of output: the line that carries the result at level debug.
 func (v *viewer) logLine(ctx context.Context, visit heddle.Visit, line heddle.LogLine) {
 	level := slog.LevelInfo
-	if line.Stream == "stdout" && len(line.Text) >= 4 && line.Text[:4] == "KOG:" {
+	if isResult(line) {
 		level = slog.LevelDebug
 	}
 	log := v.stepLog(visit)
@@ -189,4 +269,9 @@ func (v *viewer) logLine(ctx context.Context, visit heddle.Visit, line heddle.Lo
 	record := slog.NewRecord(line.Time, level, line.Text, 0)
 	record.AddAttrs(slog.String("stream", line.Stream))
 	_ = log.Handler().Handle(ctx, record)
+}
+
+// isResult reports whether a line tells a result rather than something for people.
+func isResult(line heddle.LogLine) bool {
+	return line.Stream == "stdout" && strings.HasPrefix(line.Text, "KOG:")
 }

@@ -10,6 +10,39 @@ import (
 	"github.com/heddle/heddle/internal/config"
 )
 
+// newHelp makes the command that explains others. Cobra's own takes a command that
+// does not exist for a wish to see everything.
+func newHelp(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Explain a command or a topic",
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			group, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			var names []string
+			for _, cmd := range group.Commands() {
+				if cmd.IsAvailableCommand() || cmd.IsAdditionalHelpTopicCommand() {
+					names = append(names, cmd.Name()+"\t"+cmd.Short)
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			cmd, rest, err := root.Find(args)
+			if err != nil {
+				return err
+			}
+			if len(rest) > 0 {
+				return unknownCommand(cmd, rest[0])
+			}
+			cmd.InitDefaultHelpFlag()
+			return cmd.Help()
+		},
+	}
+}
+
 // exitCodesTopic is the help topic "exit-codes".
 func exitCodesTopic() *cobra.Command {
 	return &cobra.Command{

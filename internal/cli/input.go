@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -51,19 +52,24 @@ func (o *runOptions) submission(ctx context.Context) (sub heddle.Submission, war
 	for _, fault := range parsed.Warnings {
 		warnings = append(warnings, fault.String())
 	}
-	executor, notes, err := chooseExecutor(o.Config.Executor, parsed.Flow)
+	executor, notes, err := app.ChooseExecutor(ctx, o.Config.Executor, parsed.Flow, o.variable)
 	if err != nil {
 		return sub, nil, err
 	}
 	warnings = append(warnings, notes...)
-	if len(o.Volumes) > 0 {
-		return sub, nil, heddle.Errorf(heddle.CodeInvalid, "--volume: the %s executor has no mounts", executor)
+	if err := app.CheckMounts(executor, o.Volumes); err != nil {
+		return sub, nil, err
 	}
 	if correlation == "" {
 		correlation = parsed.CorrelationID
 	}
+	if correlation == "" {
+		if correlation, err = correlationOf(parsed.Flow.Context); err != nil {
+			return sub, nil, err
+		}
+	}
 	sub = heddle.Submission{Flow: parsed.Flow, Executor: executor, Labels: o.Labels, Input: heddle.Input{
-		CorrelationID: correlation, Context: contextJSON, Env: env, Notify: o.Notifiers,
+		CorrelationID: correlation, Context: contextJSON, Env: env, Notify: o.Notifiers, Volumes: o.Volumes,
 	}}
 	if o.Import {
 		sub.Input.Ambient = &heddle.Ambient{Ignore: o.IgnoreEnv}
@@ -101,15 +107,9 @@ func (o *runOptions) context(ctx context.Context) (merged json.RawMessage, corre
 	if err != nil {
 		return nil, "", err
 	}
-	var head struct {
-		CorrelationID any `json:"correlation_id"`
+	if correlation, err = correlationOf(given); err != nil {
+		return nil, "", err
 	}
-	if given != nil {
-		if err := json.Unmarshal(given, &head); err != nil {
-			return nil, "", fmt.Errorf("reading the merged context: %w", err)
-		}
-	}
-	correlation, _ = head.CorrelationID.(string)
 	settings := make(map[string]string)
 	add := func(key, value, usual string) {
 		if value != usual {
@@ -129,6 +129,29 @@ func (o *runOptions) context(ctx context.Context) (merged json.RawMessage, corre
 	}
 	merged, err = manifest.Contexts(append(files, manifest.File{Name: "log settings", Data: data})...)
 	return merged, correlation, err
+}
+
+// correlationOf returns the correlation_id of a context, "" for none. A number
+// counts as its text.
+func correlationOf(given json.RawMessage) (string, error) {
+	if given == nil {
+		return "", nil
+	}
+	var head struct {
+		CorrelationID any `json:"correlation_id"`
+	}
+	decoder := json.NewDecoder(bytes.NewReader(given))
+	decoder.UseNumber()
+	if err := decoder.Decode(&head); err != nil {
+		return "", fmt.Errorf("reading the merged context: %w", err)
+	}
+	switch id := head.CorrelationID.(type) {
+	case string:
+		return id, nil
+	case json.Number:
+		return id.String(), nil
+	}
+	return "", nil
 }
 
 // env is the variables for every step: those of the files, in order, and over them
@@ -162,26 +185,4 @@ func (o *runOptions) env(ctx context.Context) (map[string]string, error) {
 		return nil, nil
 	}
 	return env, nil
-}
-
-// chooseExecutor turns what was asked for into an executor that exists, and says
-// what the user should know about it. Commands meant for a container are never
-// run on the host unless process is asked for by name.
-func chooseExecutor(asked string, flow *heddle.Flow) (executor string, notes []string, err error) {
-	step, image := "", ""
-	for _, s := range flow.Steps {
-		if s.Work != nil && s.Work.Image != "" {
-			step, image = s.Name, s.Work.Image
-			break
-		}
-	}
-	switch {
-	case asked != "auto" && asked != app.Process:
-		return "", nil, heddle.Errorf(heddle.CodeUnavailable, "executor %s is not available in this version: choose --executor process, which runs the commands on this machine, without images", asked)
-	case asked == "auto" && image != "":
-		return "", nil, heddle.Errorf(heddle.CodeUnavailable, "step %q names an image (%s) and there is nothing here to run containers with: choose --executor process to run the commands on this machine, without images", step, image)
-	case image != "":
-		notes = append(notes, "the process executor ignores images: the commands run on this machine as they are")
-	}
-	return app.Process, notes, nil
 }

@@ -50,6 +50,12 @@ func (s *Streams) lookup(name string) (string, bool) {
 	return "", false
 }
 
+// variable returns a variable of the environment, "" for none.
+func (s *Streams) variable(name string) string {
+	value, _ := s.lookup(name)
+	return value
+}
+
 // BuildInfo says what this binary is.
 type BuildInfo struct {
 	Version string `json:"version"`
@@ -109,7 +115,11 @@ func (f *factory) main(ctx context.Context, args []string) int {
 		return exitInterrupted
 	case errors.As(err, &usage):
 		f.complain(err)
-		fmt.Fprintf(f.Err, "Usage: %s\nSee '%s --help'.\n", usage.cmd.UseLine(), usage.cmd.CommandPath())
+		line := usage.cmd.UseLine()
+		if usage.cmd.HasAvailableSubCommands() {
+			line = usage.cmd.CommandPath() + " COMMAND"
+		}
+		fmt.Fprintf(f.Err, "Usage: %s\nSee '%s --help'.\n", line, usage.cmd.CommandPath())
 		return exitTrouble
 	default:
 		f.complain(err)

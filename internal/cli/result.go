@@ -2,7 +2,6 @@ package cli
 
 import (
 	"encoding/json"
-	"fmt"
 	"io"
 
 	"github.com/heddle/heddle"
@@ -34,12 +33,9 @@ func writeJobResult(w io.Writer, format string, r jobResult) error {
 		row(t, r.TaskName, r.Status, r.CorrelationID, notified, r.Message)
 		return t.Flush()
 	default:
-		data, err := json.Marshal(r)
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(w, "%s\n", data)
-		return err
+		encoder := json.NewEncoder(w)
+		encoder.SetEscapeHTML(false)
+		return encoder.Encode(r)
 	}
 }
 

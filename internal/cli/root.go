@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -33,13 +34,16 @@ a crash, and can be listed, read and resumed later.`,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return validConfig(f, cmd) },
 	}
 	root.SetVersionTemplate("heddle {{.Version}}\n")
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd: cmd, err: err} })
+	root.SetFlagErrorFunc(flagError)
+	root.SetHelpCommand(newHelp(root))
 	flags := root.PersistentFlags()
 	settingFlag(flags, "data-dir", &f.Config.DataDir)
+	settingFlag(flags, "db-url", &f.Config.DBURL)
 	settingFlag(flags, "log-formatter", &f.Config.LogFormat)
 	settingFlag(flags, "log-level", &f.Config.LogLevel)
 	root.AddCommand(
-		newRun(f, runRun), newValidate(f, runValidate), newGraph(f, runGraph), newRuns(f),
+		newRun(f, runRun), newValidate(f, runValidate), newGraph(f, runGraph), newPlan(f, runPlan),
+		newTest(f, runTest), newSchema(f, runSchema), newRuns(f),
 		newDoctor(f, runDoctor), newVersion(f, runVersion), newSupervise(f),
 		exitCodesTopic(), environmentTopic(),
 	)
@@ -51,12 +55,27 @@ func groupHelp(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return cmd.Help()
 	}
+	return unknownCommand(cmd, args[0])
+}
+
+func unknownCommand(group *cobra.Command, name string) error {
 	hint := ""
-	cmd.SuggestionsMinimumDistance = 2
-	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+	group.SuggestionsMinimumDistance = 2
+	if near := group.SuggestionsFor(name); len(near) > 0 {
 		hint = fmt.Sprintf(" (did you mean %s?)", strings.Join(near, " or "))
 	}
-	return usagef(cmd, "unknown command %q for %q%s", args[0], cmd.CommandPath(), hint)
+	return usagef(group, "unknown command %q for %q%s", name, group.CommandPath(), hint)
+}
+
+// flagError says what is wrong with a flag in the words of this program.
+func flagError(cmd *cobra.Command, err error) error {
+	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		wanted := map[string]string{"bool": "true or false", "int": "a whole number"}[invalid.GetFlag().Value.Type()]
+		if wanted != "" {
+			return usagef(cmd, "--%s: %q is not %s", invalid.GetFlag().Name, invalid.GetValue(), wanted)
+		}
+	}
+	return &usageError{cmd: cmd, err: err}
 }
 
 func validConfig(f *factory, cmd *cobra.Command) error {

@@ -7,6 +7,7 @@ import (
 	"net/url"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/heddle/heddle"
 )
@@ -69,15 +70,7 @@ is the result, a line of JSON. See 'heddle help exit-codes' for the exit code.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&opts.File, "file", "f", "", "the document: a file, a URL, or - for standard input (required)")
-	flags.StringVar(&opts.Workflow, "workflow", "", "run this workflow of a job file instead of its current_workflow")
-	flags.StringVar(&opts.Step, "step", "", "begin with this step instead of current_step")
-	flags.StringArrayVar(&params, "param", nil, "a parameter of the document: NAME=VALUE; may be repeated")
-	flags.StringArrayVar(&opts.Contexts, "context", nil, "file or URL merged over the document's context; may be repeated")
-	flags.StringArrayVar(&opts.Env, "env", nil, "a variable for every step: NAME=VALUE, or NAME to copy it from here; may be repeated")
-	flags.StringArrayVar(&opts.EnvFiles, "env-file", nil, "file or URL of variables for every step, in dotenv format; may be repeated")
-	flags.BoolVar(&opts.Import, "import-current-env", false, "give every step the whole environment of this command")
-	flags.StringSliceVar(&opts.IgnoreEnv, "ignore-env", nil, "names left out of the import; a trailing * matches a prefix; may be repeated")
+	inputFlags(flags, opts, &params)
 	flags.StringArrayVarP(&opts.Volumes, "volume", "v", nil, "a mount for every step, as docker's --volume; may be repeated")
 	flags.StringArrayVar(&opts.Notifiers, "notifier", nil, "tell each start of a step to console or to a URL; may be repeated")
 	flags.StringArrayVar(&labels, "label", nil, "a label of the run: KEY=VALUE; may be repeated")
@@ -86,6 +79,19 @@ is the result, a line of JSON. See 'heddle help exit-codes' for the exit code.`,
 	executorFlags(flags, &f.Config)
 	settingFlag(flags, "output", &f.Config.Output)
 	return cmd
+}
+
+// inputFlags binds the flags that say what is run and what it is given.
+func inputFlags(flags *pflag.FlagSet, o *runOptions, params *[]string) {
+	flags.StringVarP(&o.File, "file", "f", "", "the document: a file, a URL, or - for standard input (required)")
+	flags.StringVar(&o.Workflow, "workflow", "", "run this workflow of a job file instead of its current_workflow")
+	flags.StringVar(&o.Step, "step", "", "begin with this step instead of current_step")
+	flags.StringArrayVar(params, "param", nil, "a parameter of the document: NAME=VALUE; may be repeated")
+	flags.StringArrayVar(&o.Contexts, "context", nil, "file or URL merged over the document's context; may be repeated")
+	flags.StringArrayVar(&o.Env, "env", nil, "a variable for every step: NAME=VALUE, or NAME to copy it from here; may be repeated")
+	flags.StringArrayVar(&o.EnvFiles, "env-file", nil, "file or URL of variables for every step, in dotenv format; may be repeated")
+	flags.BoolVar(&o.Import, "import-current-env", false, "give every step the whole environment of this command")
+	flags.StringSliceVar(&o.IgnoreEnv, "ignore-env", nil, "names left out of the import; a trailing * matches a prefix; may be repeated")
 }
 
 func remoteFlags(cmd *cobra.Command, o *logOptions) {

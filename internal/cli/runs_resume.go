@@ -54,13 +54,15 @@ func runRunsResume(ctx context.Context, o *runsResumeOptions) error {
 	if err != nil {
 		return err
 	}
-	if len(wanted) == 0 {
-		fmt.Fprintln(o.Err, "heddle: no run is interrupted")
-		return nil
+	if len(o.Runs) == 0 {
+		wanted = nil // and so whatever is left, notices of ended runs too
 	}
 	taken, err := s.Resume(ctx, wanted...)
 	if err != nil {
 		return err
+	}
+	if len(o.Runs) == 0 && len(taken) == 0 {
+		return o.nothing(ctx, s)
 	}
 	if len(taken) > 1 {
 		o.Log.Plain = true // the live view shows one run
@@ -80,6 +82,18 @@ func runRunsResume(ctx context.Context, o *runsResumeOptions) error {
 		return err
 	}
 	return o.finish(results, o.UseJobRC)
+}
+
+// nothing ends the command when there is no run to take up; notices that were left
+// are delivered.
+func (o *runsResumeOptions) nothing(ctx context.Context, s session) error {
+	done := o.waitingFor("delivering notices that were left")
+	defer done()
+	if err := s.Close(context.WithoutCancel(ctx)); err != nil {
+		o.log().Warn("closing the data directory", "error", err)
+	}
+	fmt.Fprintln(o.Err, "heddle: no run is interrupted")
+	return nil
 }
 
 // wanted is the runs to be taken up: those named, which must be interrupted, or

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -47,7 +48,12 @@ func runRunsShow(ctx context.Context, o *runsShowOptions) error {
 		if err != nil {
 			return err
 		}
-		return writeResult(o.Out, o.Config.Output, detail, func(w io.Writer) error { return showRun(w, detail, o.Now()) })
+		return writeResult(o.Out, o.Config.Output, detail, func(w io.Writer) error {
+			if err := showRun(w, detail, o.Now()); err != nil {
+				return err
+			}
+			return showOutput(ctx, w, detail, r.Logs())
+		})
 	})
 }
 
@@ -64,7 +70,11 @@ func showRun(w io.Writer, d heddle.RunDetail, now time.Time) error {
 	fact("Name", run.Name)
 	fact("Kind", string(run.Kind))
 	fact("State", verdict(run))
-	fact("Message", run.Message)
+	if v := culprit(d); v != nil {
+		fact("Reason", "step "+visitName(d.Flow, *v)+": "+cmp.Or(run.Message, "it said "+string(v.Outcome)))
+	} else {
+		fact("Message", run.Message)
+	}
 	fact("Executor", run.Executor)
 	fact("Parent", string(run.Parent))
 	fact("Correlation", run.Input.CorrelationID)
@@ -90,6 +100,53 @@ func showRun(w io.Writer, d heddle.RunDetail, now time.Time) error {
 	}
 	fmt.Fprintln(w)
 	return stepTable(w, d, now)
+}
+
+// culprit returns the visit from which a run has its outcome, if that is not good
+// and one of them has it.
+func culprit(d heddle.RunDetail) *heddle.Visit {
+	if d.Run.State != heddle.RunEnded || d.Run.Outcome.Good() {
+		return nil
+	}
+	for i := len(d.Visits) - 1; i >= 0; i-- {
+		if v := &d.Visits[i]; v.Outcome == d.Run.Outcome && v.Message == d.Run.Message {
+			return v
+		}
+	}
+	return nil
+}
+
+// lastLines is how much of the culprit's output is shown.
+const lastLines = 5
+
+// showOutput writes the last lines that the culprit printed, its result aside.
+func showOutput(ctx context.Context, w io.Writer, d heddle.RunDetail, logs heddle.Logs) error {
+	v := culprit(d)
+	if v == nil {
+		return nil
+	}
+	var last []string
+	for line, err := range logs.Lines(ctx, heddle.LogQuery{Run: d.Run.ID, Visit: v.No}) {
+		if err != nil {
+			return err
+		}
+		if isResult(line) {
+			continue
+		}
+		if last = append(last, line.Text); len(last) > lastLines {
+			last = last[1:]
+		}
+	}
+	if len(last) == 0 {
+		return nil
+	}
+	fmt.Fprintf(w, "\nLast output of step %s:\n", harmless(visitName(d.Flow, *v)))
+	for _, text := range last {
+		text, _ = clip(harmless(text), 200)
+		fmt.Fprintln(w, "  "+text)
+	}
+	_, err := fmt.Fprintf(w, "All of it: heddle runs logs %s --step %s\n", d.Run.ID, harmless(v.Step))
+	return err
 }
 
 // stepTable writes a line for each visit and, below those that were tried more
@@ -121,7 +178,7 @@ func stepTable(w io.Writer, d heddle.RunDetail, now time.Time) error {
 func visitName(flow *heddle.Flow, v heddle.Visit) string {
 	name := v.Step
 	if inMatrix(flow, v.Step) {
-		name += "[" + strconv.Itoa(v.Index) + "]"
+		name = strings.TrimSuffix(name, "[]") + "[" + strconv.Itoa(v.Index) + "]" // a pipeline's member is called job[]
 	}
 	if v.Nth > 1 {
 		name += " #" + strconv.Itoa(v.Nth)

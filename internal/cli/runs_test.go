@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -89,6 +90,28 @@ NO  STEP     STATE    CODE  STARTED  TOOK  MESSAGE
 				t.Errorf("%s\n%s", diff, got)
 			}
 		})
+	}
+}
+
+func TestShowTellsTheReason(t *testing.T) {
+	t.Parallel()
+	c := past(t)
+	c.fake.runs[1].Run.Message = "bad" // that of the second visit
+	for i := range 7 {
+		c.fake.lines["abc1"] = append(c.fake.lines["abc1"], heddle.LogLine{Visit: 2, Try: 1, Stream: "stdout", Text: fmt.Sprint("line ", i)})
+	}
+	c.fake.lines["abc1"] = append(c.fake.lines["abc1"], heddle.LogLine{Visit: 2, Try: 1, Stream: "stdout", Text: `KOG:{"result":"failure"}`})
+	if code := c.run(t, "runs", "show", "abc1"); code != 0 {
+		t.Errorf("exit code %d: %s", code, c.err.String())
+	}
+	got := c.out.String()
+	for _, want := range []string{
+		"\nState:     failure\nReason:    step two: bad\n",
+		"\nLast output of step two:\n  line 2\n  line 3\n  line 4\n  line 5\n  line 6\nAll of it: heddle runs logs abc1 --step two\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in\n%s", want, got)
+		}
 	}
 }
 

@@ -35,24 +35,18 @@ func newStepBook(ctx context.Context, runs heddle.Runs, id heddle.RunID) (*stepB
 	return b, detail.Run, nil
 }
 
-// news is a visit that has changed; first says that nothing was known of it.
-type news struct {
-	heddle.Visit
-	first bool
-}
-
 // learn takes visits up, and returns those that were unknown or in another state.
-func (b *stepBook) learn(visits []heddle.Visit) []news {
+func (b *stepBook) learn(visits []heddle.Visit) []heddle.Visit {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var changed []news
+	var changed []heddle.Visit
 	for _, v := range visits {
 		known, ok := b.visits[v.No]
 		if ok && (known.State == v.State || known.State == heddle.VisitSettled) {
 			continue
 		}
 		b.visits[v.No] = v
-		changed = append(changed, news{Visit: v, first: !ok})
+		changed = append(changed, v)
 	}
 	return changed
 }

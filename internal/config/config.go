@@ -20,6 +20,10 @@ type Config struct {
 	// DataDir is the directory of the database, the logs and the supervisor.
 	// Default: heddle in the XDG data home (on Windows in %LOCALAPPDATA%).
 	DataDir string
+	// DBURL names a PostgreSQL database that keeps the runs instead of the one in
+	// the data directory. rego's DB_URL counts too, if it begins with postgres:// or
+	// postgresql://. Default: "".
+	DBURL string
 	// Executor runs the steps: auto, process, docker, k8s or kubernetes. Default: auto.
 	Executor string
 	// Parallel bounds the steps that are open at once in this process. Default: 0,
@@ -32,6 +36,12 @@ type Config struct {
 	// Output is the form of results: table, json or yaml. Default: "", which leaves
 	// the choice to the command.
 	Output string
+	// RetentionAge, RetentionRuns and RetentionBytes bound what is kept of runs that
+	// have ended: how long (30d, 2w), how many, and the bytes of database and logs
+	// (10GiB). 0: no bound. Defaults: 30d, 10000, 10GiB.
+	RetentionAge   string
+	RetentionRuns  string
+	RetentionBytes string
 	// Progress is auto, plain or live. Default: auto, which is live on a terminal.
 	Progress string
 }
@@ -49,12 +59,16 @@ type Setting struct {
 func Settings() []Setting {
 	return []Setting{
 		{Flag: "data-dir", Env: "HEDDLE_DATA_DIR", Default: "$XDG_DATA_HOME/heddle or ~/.local/share/heddle", Help: "directory of runs and their logs"},
+		{Flag: "db-url", Env: "HEDDLE_DB_URL", Default: "the database in the data directory", Help: "PostgreSQL database of the runs: postgres://user:password@host/database"},
 		{Flag: "executor", Env: "HEDDLE_EXECUTOR", Default: "auto", Help: "what runs the steps", Values: []string{"auto", "process", "docker", "k8s", "kubernetes"}},
 		{Flag: "parallel", Env: "HEDDLE_PARALLEL", Default: "0, for as many as suit the machine", Help: "how many steps may be open at once"},
 		{Flag: "log-formatter", Env: "HEDDLE_LOG_FORMATTER", Default: "logfmt", Help: "form of the log", Values: []string{"logfmt", "json"}},
 		{Flag: "log-level", Env: "HEDDLE_LOG_LEVEL", Default: "info", Help: "least level that is logged", Values: []string{"debug", "info", "warn", "error"}},
 		{Flag: "output", Env: "HEDDLE_OUTPUT", Default: "that of the command", Help: "form of results", Values: []string{"table", "json", "yaml"}},
-		{Flag: "progress", Env: "HEDDLE_PROGRESS", Default: "auto", Help: "how a run is shown: live needs a terminal", Values: []string{"auto", "plain", "live"}},
+		{Flag: "retention-age", Env: "HEDDLE_RETENTION_AGE", Default: "30d", Help: "how long runs that have ended are kept, failed ones twice as long; 0: for ever"},
+		{Flag: "retention-runs", Env: "HEDDLE_RETENTION_RUNS", Default: "10000", Help: "how many runs that have ended are kept; 0: all"},
+		{Flag: "retention-bytes", Env: "HEDDLE_RETENTION_BYTES", Default: "10GiB", Help: "about how much database and logs may take; 0: no bound"},
+		{Flag: "progress", Env: "HEDDLE_PROGRESS", Default: "auto", Help: "how a run is shown (live needs a terminal)", Values: []string{"auto", "plain", "live"}},
 	}
 }
 
@@ -65,6 +79,10 @@ func Load(lookup func(string) (string, bool)) (Config, error) {
 	get := func(name string) string { value, _ := lookup(name); return value }
 	c := Config{
 		DataDir: defaultDataDir(get), Executor: "auto", LogFormat: "logfmt", LogLevel: "info", Progress: "auto",
+		RetentionAge: "30d", RetentionRuns: "10000", RetentionBytes: "10GiB",
+	}
+	if url := get("DB_URL"); isPostgres(url) {
+		c.DBURL = url
 	}
 	var faults []error
 	for _, s := range Settings() {
@@ -75,6 +93,8 @@ func Load(lookup func(string) (string, bool)) (Config, error) {
 		switch s.Flag {
 		case "data-dir":
 			c.DataDir = value
+		case "db-url":
+			c.DBURL = value
 		case "executor":
 			c.Executor = value
 		case "parallel":
@@ -89,6 +109,12 @@ func Load(lookup func(string) (string, bool)) (Config, error) {
 			c.LogLevel = value
 		case "output":
 			c.Output = value
+		case "retention-age":
+			c.RetentionAge = value
+		case "retention-runs":
+			c.RetentionRuns = value
+		case "retention-bytes":
+			c.RetentionBytes = value
 		case "progress":
 			c.Progress = value
 		}
@@ -108,6 +134,8 @@ func (c *Config) Validate() error {
 		switch value := values[s.Flag]; {
 		case s.Flag == "data-dir" && c.DataDir == "":
 			faults = append(faults, fault(s, "no directory is given, and neither XDG_DATA_HOME nor HOME is set"))
+		case s.Flag == "db-url" && c.DBURL != "" && !isPostgres(c.DBURL):
+			faults = append(faults, fault(s, "a PostgreSQL database begins with postgres://")) // not shown: it may hold a password
 		case s.Flag == "parallel" && c.Parallel < 0:
 			faults = append(faults, fault(s, fmt.Sprintf("%d is negative", c.Parallel)))
 		case s.Flag == "output" && value == "":
@@ -115,7 +143,12 @@ func (c *Config) Validate() error {
 			faults = append(faults, fault(s, fmt.Sprintf("%q is none of %s", value, strings.Join(s.Values, ", "))))
 		}
 	}
-	return errors.Join(faults...)
+	_, more := c.Retention()
+	return errors.Join(append(faults, more...)...)
+}
+
+func isPostgres(url string) bool {
+	return strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://")
 }
 
 func fault(s Setting, what string) error {

@@ -48,6 +48,7 @@ func TestLoad(t *testing.T) {
 			if (err == nil) != (tc.wantErr == "") || err != nil && err.Error() != tc.wantErr {
 				t.Errorf("error %v, want %q", err, tc.wantErr)
 			}
+			tc.want.RetentionAge, tc.want.RetentionRuns, tc.want.RetentionBytes = "30d", "10000", "10GiB"
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Error(diff)
 			}
@@ -61,7 +62,7 @@ func TestValidateTellsEveryFault(t *testing.T) {
 	if err := good.Validate(); err != nil {
 		t.Error(err)
 	}
-	err := (&Config{Executor: "vm", Parallel: -1, LogFormat: "xml", LogLevel: "loud", Output: "csv", Progress: "x"}).Validate()
+	err := (&Config{DBURL: "mysql://u:secret@h", Executor: "vm", Parallel: -1, LogFormat: "xml", LogLevel: "loud", Output: "csv", Progress: "x"}).Validate()
 	if err == nil {
 		t.Fatal("no error")
 	}
@@ -69,5 +70,8 @@ func TestValidateTellsEveryFault(t *testing.T) {
 		if !strings.Contains(err.Error(), "--"+s.Flag+" (or "+s.Env+"): ") {
 			t.Errorf("no fault names --%s: %v", s.Flag, err)
 		}
+	}
+	if strings.Contains(err.Error(), "secret") {
+		t.Errorf("the password is told: %v", err)
 	}
 }

@@ -245,7 +245,7 @@ func (a *actor) leave() {
 	for a.takeGranted() {
 		a.e.places.give()
 	}
-	if a.state.Run().State == heddle.RunEnded && a.create == nil {
+	if a.state.Run().State == heddle.RunEnded && a.create == nil || a.e.ctx.Err() != nil {
 		a.e.watch.end(a.id)
 	}
 }
@@ -255,6 +255,8 @@ func (a *actor) spec(start machine.Start) executor.Spec {
 	run := a.state.Run()
 	work := *start.Step.Work
 	work.Env = start.Env
+	work.Env["HEDDLE_RUN"], work.Env["HEDDLE_STEP"] = string(run.ID), start.Step.Name
+	work.Env["HEDDLE_ATTEMPT"] = string(start.Attempt.ID)
 	spec := executor.Spec{
 		Attempt: start.Attempt.ID, Place: start.Attempt.Place, Step: start.Step.Name, Work: work,
 		Timeout: start.Step.Timeout, Grace: a.e.opts.Grace, Volumes: run.Input.Volumes,

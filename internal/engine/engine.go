@@ -6,6 +6,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"runtime"
 	"sync"
@@ -135,11 +136,19 @@ func (e *Engine) Done() <-chan struct{} { return e.ctx.Done() }
 
 // Submit implements [heddle.Runs].
 func (e *Engine) Submit(ctx context.Context, sub heddle.Submission) (heddle.Run, error) {
+	begin, err := e.plan(ctx, &sub)
+	if err != nil {
+		return heddle.Run{}, err
+	}
 	if sub.Flow == nil {
 		return heddle.Run{}, heddle.Errorf(heddle.CodeInvalid, "a submission needs a flow")
 	}
 	if sub.ID != "" && !sub.ID.Valid() {
 		return heddle.Run{}, heddle.Errorf(heddle.CodeInvalid, "run ID %q: at most 40 lower-case letters, digits and dashes", sub.ID)
+	}
+	var object map[string]any
+	if err := json.Unmarshal(sub.Input.Context, &object); len(sub.Input.Context) > 0 && err != nil {
+		return heddle.Run{}, heddle.Errorf(heddle.CodeInvalid, "the context is not a JSON object: %w", err)
 	}
 	hash, graph, err := e.graph(sub.Flow)
 	if err != nil {
@@ -154,7 +163,7 @@ func (e *Engine) Submit(ctx context.Context, sub heddle.Submission) (heddle.Run,
 		a := e.newActor(machine.New(graph, run, e.ambient(run.Input.Ambient)), exec)
 		created := make(chan error, 1)
 		a.create, a.created = sub.Flow, created
-		if err := e.launch(a, machine.Begin{}); err != nil {
+		if err := e.launch(a, begin); err != nil {
 			return heddle.Run{}, err
 		}
 		select {

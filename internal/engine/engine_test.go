@@ -427,11 +427,23 @@ func TestAStoreThatIsGoneEndsTheEngineAndLosesNothing(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, engine.Options{})
 	run := b.submit(flow([]string{"run", "50ms"}, nil), heddle.Input{})
+	updates, err := b.Watch(context.Background(), run.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
 	b.store.fail(errors.New("corrupt"))
 	select {
 	case <-b.Done():
 	case <-time.After(10 * time.Second):
 		t.Fatal("the engine goes on")
+	}
+	tooLong := time.After(10 * time.Second)
+	for open := true; open; {
+		select {
+		case _, open = <-updates:
+		case <-tooLong:
+			t.Fatal("who watches the run is not told that there is nothing more to come")
+		}
 	}
 	if b.Err() == nil {
 		t.Error("the engine does not say why it ended")
@@ -478,10 +490,11 @@ func TestSubmitRefuses(t *testing.T) {
 		sub  heddle.Submission
 		want heddle.Code
 	}{
-		"no flow":             {heddle.Submission{Executor: "fake"}, heddle.CodeInvalid},
-		"a strange ID":        {heddle.Submission{Executor: "fake", Flow: flow(nil), ID: "../x"}, heddle.CodeInvalid},
-		"an ID that exists":   {heddle.Submission{Executor: "fake", Flow: flow(nil), ID: first.ID}, heddle.CodeConflict},
-		"an unknown executor": {heddle.Submission{Executor: "other", Flow: flow(nil)}, heddle.CodeUnavailable},
+		"no flow":                  {heddle.Submission{Executor: "fake"}, heddle.CodeInvalid},
+		"a strange ID":             {heddle.Submission{Executor: "fake", Flow: flow(nil), ID: "../x"}, heddle.CodeInvalid},
+		"a context that is a list": {heddle.Submission{Executor: "fake", Flow: flow(nil), Input: heddle.Input{Context: []byte("[1]")}}, heddle.CodeInvalid},
+		"an ID that exists":        {heddle.Submission{Executor: "fake", Flow: flow(nil), ID: first.ID}, heddle.CodeConflict},
+		"an unknown executor":      {heddle.Submission{Executor: "other", Flow: flow(nil)}, heddle.CodeUnavailable},
 		"a flow that waits for itself": {heddle.Submission{Executor: "fake", Flow: &heddle.Flow{
 			Steps: []heddle.Step{{Name: "a", Gate: heddle.GateAll, Work: &heddle.Work{}}},
 			Edges: []heddle.Edge{{From: "a", To: "a"}},

@@ -16,8 +16,8 @@ type work struct {
 
 // fire is an edge that a settled visit sends an arrival along, or not.
 type fire struct {
-	edge int
-	met  bool
+	edge    int
+	outcome heddle.Outcome
 	origin
 }
 
@@ -35,7 +35,7 @@ func (s *State) Advance(e Event, now time.Time) error {
 	var err error
 	switch e := e.(type) {
 	case Begin:
-		err = s.begin(now)
+		err = s.begin(e.Retry, now)
 	case Place:
 		err = s.place(e.At, now)
 	case Acknowledged:
@@ -79,7 +79,7 @@ func (s *State) finish(now time.Time) error {
 	}
 }
 
-func (s *State) begin(now time.Time) error {
+func (s *State) begin(retry *heddle.RetryPlan, now time.Time) error {
 	if s.run.State != heddle.RunPending {
 		return fmt.Errorf("begin in state %s: %w", s.run.State, ErrInvalidTransition)
 	}
@@ -92,6 +92,9 @@ func (s *State) begin(now time.Time) error {
 		s.run.Deadline = now.Add(d)
 	}
 	s.out.changed, s.out.urgent = true, true
+	if retry != nil {
+		return s.takeOver(retry.Visits, start, now)
+	}
 	for _, i := range s.g.starts {
 		s.steps[i].coming++ // known to those that settle before its turn
 	}

@@ -138,6 +138,7 @@ func lookup(object any, path string) bool {
 func contextEnv(env map[string]string, text []byte) {
 	const name = "KOG_CONTEXT"
 	delete(env, name)
+	delete(env, "KOG_CONTEXT_FILE") // a step that has the one has not the other
 	if len(name)+1+base64.StdEncoding.EncodedLen(len(text))+1 <= maxEnvString {
 		env[name] = base64.StdEncoding.EncodeToString(text)
 	}

@@ -13,8 +13,8 @@ type Event interface{ event() }
 
 // The events.
 type (
-	// Begin opens the start steps.
-	Begin struct{}
+	// Begin opens the start steps or, in a retry, what its plan says.
+	Begin struct{ Retry *heddle.RetryPlan }
 	// Place gives the first visit that is ready a place at an executor: its next
 	// attempt is deployed there.
 	Place struct{ At string }

@@ -21,6 +21,9 @@ func (s *State) enterGroup(v *visit, now time.Time) error {
 	}
 	for index := range count {
 		for _, i := range s.g.entries[v.step] {
+			if s.steps[i].visits[index] > 0 {
+				continue // taken over, in a retry
+			}
 			if err := s.openStep(i, index, origin{cause: v.No, fold: v.fold}, now); err != nil {
 				return err
 			}

@@ -25,7 +25,7 @@ func Restore(g *Graph, run heddle.Run, visits []heddle.Visit, attempts []heddle.
 			s.open++
 		}
 	}
-	s.forced = run.State == heddle.RunStopping && s.liveFinal > 0
+	s.forced = s.forced || run.State == heddle.RunStopping && s.liveFinal > 0
 	s.restoreArrivals(visits)
 	if err := s.restoreFolds(visits); err != nil {
 		return nil, nil, err
@@ -42,16 +42,7 @@ func (s *State) restoreVisit(row *heddle.Visit) error {
 	if !ok {
 		return fmt.Errorf("run %s: visit %d is of step %q, which its flow does not have", s.run.ID, row.No, row.Step)
 	}
-	st := &s.steps[i]
-	if st.first == 0 {
-		s.started++
-		st.first = s.started
-	}
-	if st.visits == nil {
-		st.visits = map[int]int{}
-	}
-	st.visits[row.Index] = row.Nth
-	st.decided = true
+	s.count(i, row)
 	v := &visit{Visit: *row, step: i}
 	if row.State == heddle.VisitSettled {
 		s.remember(v)
@@ -64,9 +55,23 @@ func (s *State) restoreVisit(row *heddle.Visit) error {
 	}
 	s.track(v)
 	if s.g.isGroup(i) {
-		st.group = v.No
+		s.steps[i].group = v.No
 	}
 	return nil
+}
+
+// count notes that a step has had a visit.
+func (s *State) count(i int, row *heddle.Visit) {
+	st := &s.steps[i]
+	if st.first == 0 {
+		s.started++
+		st.first = s.started
+	}
+	if st.visits == nil {
+		st.visits = map[int]int{}
+	}
+	st.visits[row.Index] = row.Nth
+	st.decided = true
 }
 
 // restoreArrivals finds which edges into steps that still wait had an arrival.
@@ -94,30 +99,48 @@ func (s *State) restoreFolds(visits []heddle.Visit) error {
 	if err != nil || start == nil {
 		return err
 	}
+	byNo := numbered(visits)
+	for _, v := range s.liveSorted() {
+		if v.fold, err = s.foldAfter(v.Cause, v.No, byNo, start); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func numbered(visits []heddle.Visit) map[int]*heddle.Visit {
 	byNo := make(map[int]*heddle.Visit, len(visits))
 	for i := range visits {
 		byNo[visits[i].No] = &visits[i]
 	}
-	for _, v := range s.liveSorted() {
-		var path []*heddle.Visit
-		for no := v.Cause; no != 0; no = byNo[no].Cause {
-			if byNo[no] == nil || len(path) > len(visits) {
-				return fmt.Errorf("run %s: the path to visit %d is broken at visit %d", s.run.ID, v.No, no)
-			}
-			path = append(path, byNo[no])
+	return byNo
+}
+
+// foldAfter is the context after the visit with the number last, folded along the
+// path to it, for the visit with the number of; 0 is the start of the run. Nil if the
+// flow hands none on.
+func (s *State) foldAfter(last, of int, byNo map[int]*heddle.Visit, start *fold) (*fold, error) {
+	if start == nil {
+		return nil, nil
+	}
+	var path []*heddle.Visit
+	for no := last; no != 0; no = byNo[no].Cause {
+		if byNo[no] == nil || len(path) > len(byNo) {
+			return nil, fmt.Errorf("run %s: the path to visit %d is broken at visit %d", s.run.ID, of, no)
 		}
-		v.fold = start
-		for i := len(path) - 1; i >= 0; i-- {
-			step := s.g.step(s.g.index[path[i].Step])
-			if path[i].State != heddle.VisitSettled || path[i].Outcome == heddle.Skipped {
-				continue // the group around it, or nothing that it could have added
-			}
-			if v.fold, err = v.fold.then(step, path[i]); err != nil {
-				return err
-			}
+		path = append(path, byNo[no])
+	}
+	at := start
+	for i := len(path) - 1; i >= 0; i-- {
+		if path[i].State != heddle.VisitSettled || path[i].Outcome == heddle.Skipped {
+			continue // the group around it, or nothing that it could have added
+		}
+		var err error
+		if at, err = at.then(s.g.step(s.g.index[path[i].Step]), path[i]); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	return at, nil
 }
 
 // restoreQueues puts the open visits where they wait.

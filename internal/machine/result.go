@@ -55,7 +55,7 @@ func judge(step *heddle.Step, exit *heddle.Exit) judgement {
 	case heddle.Exited:
 	}
 	if step.Result == heddle.ResultLine {
-		return judgeLine(step, exit)
+		return judgeLine(exit)
 	}
 	if exit.Code == 0 {
 		return judgement{outcome: heddle.Success, status: heddle.StatusSuccess}
@@ -89,7 +89,7 @@ type actionResult struct {
 }
 
 // judgeLine applies kog's rules for the result line.
-func judgeLine(step *heddle.Step, exit *heddle.Exit) judgement {
+func judgeLine(exit *heddle.Exit) judgement {
 	failed := judgement{outcome: heddle.Failure, status: heddle.StatusAppError, code: max(exit.Code, 1)}
 	switch {
 	case exit.ResultSize == 0:
@@ -111,9 +111,6 @@ func judgeLine(step *heddle.Step, exit *heddle.Exit) judgement {
 		j.code = *result.RC
 	case outcome != heddle.Success:
 		j.code = 1
-	}
-	if outcome != heddle.Success && j.message == "" {
-		j.message = fmt.Sprintf("step %q reported %s", step.Name, outcome)
 	}
 	return j
 }

@@ -200,6 +200,18 @@ func TestRouting(t *testing.T) {
 			want:   heddle.Abort, wantMessage: `step "a" has had the 3 visits that it may have`,
 			wantOutcomes: map[string]string{"a": "failure failure abort"},
 		},
+		"skipping leads on within the limit": {
+			flow: flowOf([]heddle.Step{node("a"), node("b"), with(state("c"), limited(1))},
+				[]heddle.Edge{edge1("a", "b", heddle.Failure), edge1("b", "c", heddle.Skipped), edge1("c", "c")}, "a"),
+			want: heddle.Abort, wantMessage: `step "c" has had the 1 visits that it may have`,
+			wantOutcomes: map[string]string{"a": "success", "b": "skipped", "c": "abort"},
+		},
+		"and beyond it aborts the step that is skipped": {
+			flow: flowOf([]heddle.Step{node("a"), node("b"), with(state("c"), limited(1))},
+				[]heddle.Edge{edge1("a", "b", heddle.Failure), edge1("b", "c", heddle.Skipped)}, "a", "c"),
+			want: heddle.Abort, wantMessage: `step "c" has had the 1 visits that it may have`,
+			wantOutcomes: map[string]string{"a": "success", "b": "abort", "c": "success"},
+		},
 		"two arrivals at once count as two": {
 			flow: flowOf([]heddle.Step{state("a"), with(state("b"), limited(1))}, []heddle.Edge{edge1("a", "b"), edge1("a", "b")}, "a"),
 			want: heddle.Abort, wantMessage: `step "b" has had the 1 visits that it may have`,

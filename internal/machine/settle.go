@@ -11,15 +11,21 @@ import (
 
 // openStep opens visits of a step: one, or for a group its members' too.
 func (s *State) openStep(i, index int, from origin, now time.Time) error {
-	step := s.g.step(i)
 	v := s.newVisit(i, index, from, now)
 	if s.steps[i].first == 0 {
 		s.started++
 		s.steps[i].first = s.started
 	}
-	if s.g.isGroup(i) {
+	return s.enter(v, from.idle, now)
+}
+
+// enter begins a visit that has just been made. idle counts those before it, in a
+// row, that could not run.
+func (s *State) enter(v *visit, idle int, now time.Time) error {
+	if s.g.isGroup(v.step) {
 		return s.enterGroup(v, now)
 	}
+	step := s.g.step(v.step)
 	if k := s.keys[step.Key]; step.Key != "" && k != nil && k.holders > 0 && (step.Busy == "" || step.Busy == heddle.BusyDrop) {
 		return s.drop(v, now)
 	}
@@ -37,9 +43,9 @@ func (s *State) openStep(i, index int, from origin, now time.Time) error {
 	if why == "" {
 		return s.admit(v)
 	}
-	v.idle = from.idle + 1
+	v.idle = idle + 1
 	j := judgement{outcome: heddle.Abort, code: codeRequirement, message: why}
-	if from.idle >= s.g.needy {
+	if idle >= s.g.needy {
 		// More such visits in a row than there are steps for them: round and round.
 		j.message += "; it leads back to itself without anything being run"
 		j.final = true
@@ -110,19 +116,28 @@ func (s *State) pass(v *visit, message string, now time.Time) error {
 	if err := s.move(v, "settle"); err != nil {
 		return err
 	}
-	v.Outcome, v.Message, v.Settled = heddle.Skipped, message, now
+	j, firing := judgement{outcome: heddle.Skipped, message: message}, s.g.once(v.step) && s.leads(v.step)
+	if firing {
+		j, firing = s.route(v.step, j)
+	}
+	v.Outcome, v.Message, v.Settled = j.outcome, j.message, now
 	s.out.visit(&v.Visit)
-	if s.g.once(v.step) {
+	s.remember(v)
+	if firing {
 		s.fire(v, v.fold)
 	}
 	return nil
 }
 
+// leads reports whether what a step leads to may follow: it may not in a retry of
+// one step alone, the inside of a group excepted.
+func (s *State) leads(i int) bool { return !s.only || s.g.parent[i] >= 0 }
+
 // fire sends the outcome of a settled visit along all edges of its step.
 func (s *State) fire(v *visit, after *fold) {
 	from := origin{cause: v.No, fold: after, idle: v.idle}
 	for _, ei := range s.g.out[v.step] {
-		s.work.fires = append(s.work.fires, fire{edge: ei, met: s.g.edges[ei].on.has(v.Outcome), origin: from})
+		s.work.fires = append(s.work.fires, fire{edge: ei, outcome: v.Outcome, origin: from})
 	}
 }
 
@@ -174,7 +189,7 @@ func (s *State) hold(v *visit) error {
 func (s *State) settle(v *visit, j judgement, now time.Time) error {
 	step := s.g.step(v.step)
 	stopping := s.stopping(v)
-	firing := !stopping && !j.final
+	firing := !stopping && !j.final && s.leads(v.step)
 	if firing {
 		j, firing = s.route(v.step, j)
 	}
@@ -266,9 +281,9 @@ func (s *State) arrive(f fire, now time.Time) error {
 	if e.to < 0 {
 		return nil
 	}
-	st := &s.steps[e.to]
+	st, met := &s.steps[e.to], e.on.has(f.outcome)
 	if !s.g.gatesAll(e.to) {
-		if !f.met {
+		if !met {
 			return nil
 		}
 		if s.g.limited(e.to) {
@@ -279,11 +294,12 @@ func (s *State) arrive(f fire, now time.Time) error {
 	if st.decided || s.met[f.edge] {
 		return nil
 	}
-	if !f.met {
+	if !met {
 		if !s.g.once(e.from) {
 			return nil // the source may come round again
 		}
-		return s.pass(s.newVisit(e.to, 0, f.origin, now), "", now)
+		why := fmt.Sprintf("skipped: step %q ended with %s", s.g.step(e.from).Name, f.outcome)
+		return s.pass(s.newVisit(e.to, 0, f.origin, now), why, now)
 	}
 	s.met[f.edge] = true
 	if st.met++; st.met < s.g.in[e.to] {

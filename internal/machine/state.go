@@ -26,6 +26,7 @@ type State struct {
 	liveMain  int // open visits outside finally steps, members included
 	liveFinal int
 	forced    bool   // a second cancel: finally steps are stopped too
+	only      bool   // the retry of one step alone: nothing follows it, finally steps neither
 	started   int    // steps opened so far: numbers their first starts
 	last      ending // of the visits that had an outcome, that with the highest number
 
@@ -74,8 +75,9 @@ type keyState struct {
 // New makes the state of a run that has been accepted and not begun. The run's
 // flow is g's. The ambient variables are those that its input lets through.
 func New(g *Graph, run heddle.Run, ambient map[string]string) *State {
+	only := run.Input.Retry != nil && run.Input.Retry.Mode == heddle.RetryOnly
 	return &State{
-		g: g, run: run, ambient: ambient,
+		g: g, run: run, ambient: ambient, only: only, forced: only,
 		steps: make([]stepState, len(g.flow.Steps)), met: make([]bool, len(g.edges)),
 		live: map[int]*visit{}, keys: map[string]*keyState{},
 		out: newRecord(record{}),

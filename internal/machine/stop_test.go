@@ -78,6 +78,11 @@ func TestStopping(t *testing.T) {
 			cancels: []int{5}, slow: true, want: heddle.Abort, wantMessage: "the run was cancelled: enough",
 			wantOutcomes: map[string]string{"a": "success", "f1": "abort"},
 		},
+		"what fail-fast tells to stop and fails is not tried again": {
+			flow: matrix(heddle.Matrix{Limit: 2, FailFast: true}), stubborn: true, retry: true,
+			script: map[string]string{"x": "refused fail"}, want: heddle.Failure, wantMessage: "the attempt was refused",
+			wantOutcomes: map[string]string{"a": "failure", "x": "failure failure skipped", "f1": "success"},
+		},
 		"a visit in back-off is over at once": {
 			cancels: []int{2}, retry: true, script: map[string]string{"a": "fail"}, want: heddle.Abort, wantMessage: "the run was cancelled: enough",
 			wantOutcomes: map[string]string{"a": "abort", "f1": "success", "f2": "success"},

@@ -210,10 +210,11 @@ func TestVerdict(t *testing.T) {
 			want: heddle.Success, wantOutcomes: map[string]string{"a": "success", "b": "skipped", "c": "skipped"},
 		},
 		"arriving twice along one edge does not stand for arriving along another": {
-			flow: flowOf([]heddle.Step{state("a"), node("b"), node("join")},
-				[]heddle.Edge{edge1("a", "a", heddle.Failure), edge1("a", "join", heddle.Failure), edge1("b", "join", heddle.Failure)}, "a", "b"),
+			flow: flowOf([]heddle.Step{state("a"), node("before b"), node("b"), node("join")},
+				[]heddle.Edge{edge1("a", "a", heddle.Failure), edge1("a", "join", heddle.Failure), edge1("before b", "b"), edge1("b", "join", heddle.Failure)},
+				"a", "before b"),
 			script: map[string]string{"a": "fail fail"}, want: heddle.Success,
-			wantOutcomes: map[string]string{"a": "failure failure success", "b": "success", "join": "skipped"},
+			wantOutcomes: map[string]string{"a": "failure failure success", "before b": "success", "b": "success", "join": "skipped"},
 		},
 		"a group has the verdict over its members, and leads on by it": {
 			flow: flowOf(

@@ -209,7 +209,7 @@ func (n *Notifier) Drain(ctx context.Context) error {
 	<-n.recorder
 	n.flush()
 	if left > 0 {
-		return heddle.Errorf(heddle.CodeUnavailable, "%d notices are not delivered yet: they are kept, and tried again when their run is resumed", left)
+		return heddle.Errorf(heddle.CodeUnavailable, "%d notices are not delivered yet: they are kept, and `heddle runs resume` tries again", left)
 	}
 	return nil
 }

@@ -179,9 +179,9 @@ func TestDelivery(t *testing.T) {
 			statuses:  []int{404},
 			wantSteps: []string{"two", "three"}, wantStatus: "failure", wantMessage: "answered 404",
 		},
-		"a redirect is not followed": {
-			statuses:  []int{302, 302, 302, 302},
-			wantSteps: []string{"two", "three"}, wantStatus: "failure", wantMessage: "answered 302", wantPutOff: 3,
+		"a redirect is not followed, and is no better the next time": {
+			statuses:  []int{302},
+			wantSteps: []string{"two", "three"}, wantStatus: "failure", wantMessage: "answered 302",
 		},
 	}
 	for name, tc := range tests {
@@ -319,5 +319,23 @@ func TestResultsAreBounded(t *testing.T) {
 	}
 	if len(n.results) != keepResults || len(n.order) != keepResults {
 		t.Errorf("%d results, %d in order", len(n.results), len(n.order))
+	}
+}
+
+func TestBodyIsKogsJobObject(t *testing.T) {
+	t.Parallel()
+	source := `{"name":"j","actions":{"a":{"version":1.10,"env":{"N":15,"B":true,"T":"x"},"requirements":{"env":["T"]}}},` +
+		`"workflows":{"run":{"start":{"action":"a","duration":90}}}}`
+	body, err := document(&heddle.Flow{Kind: heddle.KindJob, Source: json.RawMessage(source)}, heddle.NoticeBody{
+		Task: "j", Workflow: "run", Step: "start", Status: "running", CorrelationID: "c", Context: json.RawMessage(`{"n":1.50}`),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"actions":{"a":{"env":{"B":"true","N":"15","T":"x"},"requirements":{"env":["T"]},"version":"1.10"}},"context":{"n":1.50},` +
+		`"correlation_id":"c","current_step":"start","current_workflow":"run","description":"","name":"j","status":"running",` +
+		`"stop_on_failure":false,"workflows":{"run":{"start":{"action":"a","duration":"90"}}}}`
+	if diff := cmp.Diff(want, string(body)); diff != "" {
+		t.Error(diff)
 	}
 }

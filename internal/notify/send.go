@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -66,16 +68,16 @@ func word(s string) string {
 func document(flow *heddle.Flow, b heddle.NoticeBody) ([]byte, error) {
 	doc := make(map[string]any)
 	if len(flow.Source) > 0 {
-		raw := make(map[string]json.RawMessage)
-		if err := json.Unmarshal(flow.Source, &raw); err != nil {
+		decoder := json.NewDecoder(bytes.NewReader(flow.Source))
+		decoder.UseNumber()
+		if err := decoder.Decode(&doc); err != nil {
 			return nil, fmt.Errorf("the document of %q is no JSON object: %w", flow.Name, err)
 		}
-		for key, value := range raw {
-			doc[key] = value
-		}
-	} else {
-		doc["name"] = b.Task
 	}
+	if flow.Kind == heddle.KindJob {
+		complete(doc)
+	}
+	doc["name"] = b.Task
 	doc["current_workflow"] = b.Workflow
 	doc["current_step"] = b.Step
 	doc["status"] = b.Status
@@ -84,6 +86,55 @@ func document(flow *heddle.Flow, b heddle.NoticeBody) ([]byte, error) {
 		doc["context"] = b.Context
 	}
 	return json.Marshal(doc)
+}
+
+// complete gives a job file the form of kog's job object: no key that it may leave
+// out is missing, and what is text is text, also where the file has a number
+// (version: 1.10).
+func complete(job map[string]any) {
+	for key, value := range map[string]any{
+		"description": "", "stop_on_failure": false, "actions": map[string]any{}, "context": map[string]any{},
+	} {
+		if job[key] == nil {
+			job[key] = value
+		}
+	}
+	textual(job, "description")
+	for _, action := range children(job["actions"]) {
+		textual(action, "image", "version")
+		if env, ok := action["env"].(map[string]any); ok {
+			textual(env, slices.Collect(maps.Keys(env))...)
+		}
+	}
+	for _, workflow := range children(job["workflows"]) {
+		for _, step := range children(workflow) {
+			textual(step, "action", "success", "failure", "abort", "timeout", "duration")
+		}
+	}
+}
+
+// children are the objects in an object.
+func children(of any) []map[string]any {
+	object, _ := of.(map[string]any)
+	var found []map[string]any
+	for _, value := range object {
+		if child, ok := value.(map[string]any); ok {
+			found = append(found, child)
+		}
+	}
+	return found
+}
+
+// textual turns the named values into text where they are numbers or booleans.
+func textual(object map[string]any, names ...string) {
+	for _, name := range names {
+		switch value := object[name].(type) {
+		case json.Number:
+			object[name] = value.String()
+		case bool:
+			object[name] = strconv.FormatBool(value)
+		}
+	}
 }
 
 // post sends one request. Its errors name the host only: a path or query may be a secret.
@@ -110,7 +161,8 @@ func (n *Notifier) post(ctx context.Context, target string, body []byte) error {
 		return nil
 	}
 	err = fmt.Errorf("the server answered %s", resp.Status)
-	if resp.StatusCode/100 == 4 && resp.StatusCode != http.StatusRequestTimeout &&
+	// A redirect would be the same the next time: it is not followed.
+	if class := resp.StatusCode / 100; (class == 3 || class == 4) && resp.StatusCode != http.StatusRequestTimeout &&
 		resp.StatusCode != http.StatusTooEarly && resp.StatusCode != http.StatusTooManyRequests {
 		err = &rejected{status: resp.Status}
 	}

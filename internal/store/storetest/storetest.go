@@ -45,6 +45,9 @@ func Exercise(t *testing.T, open func(t *testing.T, dir string) Store) {
 		"statuses of attempts are read by ID":             attemptStatus,
 		"notices come in order until delivered":           outbox,
 		"many sessions and readers at once":               hammer,
+		"runs that may be deleted are found":              prunable,
+		"runs are deleted with all that is theirs":        deletion,
+		"many runs are deleted while others write":        deleteMany,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
