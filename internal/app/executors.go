@@ -63,7 +63,7 @@ func ChooseExecutor(ctx context.Context, asked string, flow *heddle.Flow, env fu
 		}
 		if err != nil {
 			return "", nil, heddle.Errorf(heddle.CodeUnavailable, "step %q names an image (%s) and there is nothing here to run containers with: %w; "+
-				"start Docker, or choose --executor process to run the commands on this machine, without images", step, image, err)
+				"or choose --executor process, which runs the commands on this machine, without images", step, image, err)
 		}
 		return Docker, nil, nil
 	}

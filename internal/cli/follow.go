@@ -145,6 +145,10 @@ func (v *viewer) action(step string) string {
 func (v *viewer) update(ctx context.Context, u heddle.RunUpdate) {
 	for _, visit := range v.book.learn(u.Visits) {
 		log, settled := v.stepLog(visit), visit.State == heddle.VisitSettled
+		if u.Run.TakenOver(&visit) {
+			log.Info("step taken over", "from", string(u.Run.Parent), "result", string(visit.Outcome))
+			continue
+		}
 		switch {
 		case settled && visit.Outcome == heddle.Skipped:
 			log.Info("step skipped", "message", visit.Message)

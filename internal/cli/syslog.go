@@ -161,7 +161,7 @@ func (n *netSyslog) send(s severity, text string) error {
 	defer n.mu.Unlock()
 	text = strings.ReplaceAll(text, "\n", " ")
 	message := fmt.Sprintf("<%d>%s %s %s[%d]: %s", facilityUser*8+int(s), n.now().Format(time.Stamp), n.host, syslogTag, os.Getpid(), text)
-	message = message[:min(len(message), syslogMax)]
+	message = strings.ToValidUTF8(message[:min(len(message), syslogMax)], "") // not half a character
 	if n.network == "tcp" {
 		message += "\n"
 	}
@@ -172,8 +172,13 @@ func (n *netSyslog) send(s severity, text string) error {
 	err := n.write(message)
 	if err != nil && !fresh {
 		// The receiver may have been restarted since: once more on a new connection.
-		if err = n.dial(); err == nil {
-			err = n.write(message)
+		again := n.dial()
+		if again == nil {
+			again = n.write(message)
+		}
+		// Over UDP what was refused is the message before, which is lost all the same.
+		if n.network != "udp" || again != nil {
+			err = again
 		}
 	}
 	return err

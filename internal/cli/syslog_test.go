@@ -187,3 +187,22 @@ func TestRemoteLogComesBackAfterARestartOfTheReceiver(t *testing.T) {
 		return len(received) >= 2
 	})
 }
+
+func TestDeadReceiverOverUDPIsTold(t *testing.T) {
+	t.Parallel()
+	receiver, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := receiver.LocalAddr().String()
+	if err := receiver.Close(); err != nil {
+		t.Fatal(err)
+	}
+	sink, err := openSink(addr, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sink.Close()
+	// The answer that nobody listens comes after the first message.
+	waitFor(t, "a message to nobody to be told as an error", func() bool { return sink.send(severityInfo, "x") != nil })
+}

@@ -199,11 +199,11 @@ func (a *actor) flush() bool {
 	}
 	a.seq++
 	a.tellCreated(nil)
-	a.e.watch.publish(heddle.RunUpdate{Run: change.Run, Visits: change.Visits, Attempts: change.Attempts})
+	a.do(effects)
 	if len(change.Notices) > 0 && a.e.opts.Notices != nil {
 		a.e.opts.Notices(change.Notices)
 	}
-	a.do(effects)
+	a.e.watch.publish(heddle.RunUpdate{Run: change.Run, Visits: change.Visits, Attempts: change.Attempts})
 	return true
 }
 

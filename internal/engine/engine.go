@@ -102,18 +102,24 @@ func Start(ctx context.Context, opts Options) *Engine {
 // errStopped is the cause of an orderly end.
 var errStopped = heddle.Errorf(heddle.CodeUnavailable, "the engine has been stopped")
 
+// releaseTime is how long a stop waits for what has ended to be released.
+const releaseTime = 5 * time.Second
+
 // Stop ends the engine and waits for it. Attempts go on running; their runs can be
 // taken up again by whoever opens the store next.
 func (e *Engine) Stop() {
 	e.mu.Lock()
 	e.stopping = true
-	e.mu.Unlock()
-	e.fail(errStopped)
-	e.tasks.Wait()
-	e.mu.Lock()
 	executors := e.executors
 	e.executors = map[string]*opened{}
 	e.mu.Unlock()
+	limit, cancel := context.WithTimeout(e.ctx, releaseTime)
+	defer cancel()
+	for _, x := range executors {
+		x.settle(limit.Done())
+	}
+	e.fail(errStopped)
+	e.tasks.Wait()
 	for name, x := range executors {
 		if err := x.Close(); err != nil {
 			e.log.Warn("closing an executor", "executor", name, "error", err)

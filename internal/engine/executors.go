@@ -16,7 +16,7 @@ type opened struct {
 
 	mu       sync.Mutex
 	line     []heddle.AttemptID
-	draining bool
+	draining chan struct{} // closed when the line is empty; nil: it is
 }
 
 // executor returns the executor of that name, opening it at its first use.
@@ -65,9 +65,24 @@ func (x *opened) release(ids []heddle.AttemptID) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.line = append(x.line, ids...)
-	if !x.draining {
-		x.draining = true
+	if x.draining == nil {
+		x.draining = make(chan struct{})
 		x.e.tasks.Go(x.drain)
+	}
+}
+
+// settle waits until what is to be released is, or the time is up: an engine that
+// stops in good order leaves nothing behind.
+func (x *opened) settle(limit <-chan struct{}) {
+	x.mu.Lock()
+	draining := x.draining
+	x.mu.Unlock()
+	if draining == nil {
+		return
+	}
+	select {
+	case <-draining:
+	case <-limit:
 	}
 }
 
@@ -77,7 +92,8 @@ func (x *opened) drain() {
 		ids := x.line
 		x.line = nil
 		if len(ids) == 0 {
-			x.draining = false
+			close(x.draining)
+			x.draining = nil
 			x.mu.Unlock()
 			return
 		}

@@ -34,12 +34,14 @@ type fold struct {
 	results []stepResult
 }
 
+// stepResult is an entry of the step history, its keys in the order of the alphabet
+// as all of a context's are.
 type stepResult struct {
-	Result  heddle.Outcome `json:"result"`
-	RC      int            `json:"rc"`
-	Message string         `json:"message"`
-	Step    string         `json:"step_name"`
 	Action  string         `json:"action_name"`
+	Message string         `json:"message"`
+	RC      int            `json:"rc"`
+	Result  heddle.Outcome `json:"result"`
+	Step    string         `json:"step_name"`
 }
 
 func decodeObject(text json.RawMessage) (map[string]any, error) {

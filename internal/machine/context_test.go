@@ -52,7 +52,7 @@ func TestContextMerge(t *testing.T) {
 				}
 				return resultLine(`{"result":"success","message":"m","context":` + context + `}`)
 			}})
-			results := `"step_results":[{"result":"success","rc":0,"message":"m","step_name":"a","action_name":"act"}]`
+			results := `"step_results":[{"action_name":"act","message":"m","rc":0,"result":"success","step_name":"a"}]`
 			want := withReserved(tc.want, "b", results)
 			got := p.starts["run1-2-1"]
 			if d := diff.Diff(want, string(got.Context)); d != "" {

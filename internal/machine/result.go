@@ -3,6 +3,7 @@ package machine
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -116,7 +117,13 @@ func judgeLine(exit *heddle.Exit) judgement {
 }
 
 func decodeResult(line []byte) (r actionResult, fault string) {
-	if err := json.Unmarshal(line, &r); err != nil {
+	var wrong *json.UnmarshalTypeError
+	switch err := json.Unmarshal(line, &r); {
+	case errors.As(err, &wrong) && wrong.Field == "":
+		return r, "it is not an object but a " + wrong.Value
+	case errors.As(err, &wrong):
+		return r, fmt.Sprintf("its %s cannot be a %s", wrong.Field, wrong.Value)
+	case err != nil:
 		return r, err.Error()
 	}
 	if r.Result == nil {

@@ -231,7 +231,9 @@ func (p *planner) fates(rows []heddle.Visit) []heddle.RetryStep {
 	}
 	for i := range p.visits {
 		v := &p.visits[i]
-		before[v.Step] = v.Outcome
+		if b, had := before[v.Step]; !had || v.Index == 0 || b.Good() {
+			before[v.Step] = v.Outcome // of a matrix the first that did not end well
+		}
 		if p.fate[v.No] == dropped && took[v.Step] > 0 {
 			redone[v.Step] = append(redone[v.Step], v.Index)
 		}

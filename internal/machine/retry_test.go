@@ -258,7 +258,7 @@ func TestRetryPlanIsTold(t *testing.T) {
 		"what failed": {want: []heddle.RetryStep{
 			{Step: "a", Plan: heddle.FateTaken, Before: heddle.Success, Taken: 1},
 			{Step: "b", Plan: heddle.FateRuns, Before: heddle.Failure},
-			{Step: "b[]", Plan: heddle.FateRuns, Before: heddle.Success, Taken: 2, Redone: []int{1}},
+			{Step: "b[]", Plan: heddle.FateRuns, Before: heddle.Failure, Taken: 2, Redone: []int{1}},
 			{Step: "c", Plan: heddle.FateTaken, Before: heddle.Success, Taken: 1},
 			{Step: "d", Plan: heddle.FateMay, Before: heddle.Skipped},
 			{Step: "e", Plan: heddle.FateMay, Before: heddle.Skipped},
@@ -267,7 +267,7 @@ func TestRetryPlanIsTold(t *testing.T) {
 		"only a step": {retry: heddle.RunRetry{Mode: heddle.RetryOnly, Step: "c"}, want: []heddle.RetryStep{
 			{Step: "a", Plan: heddle.FateTaken, Before: heddle.Success, Taken: 1},
 			{Step: "b", Plan: heddle.FateTaken, Before: heddle.Failure, Taken: 1},
-			{Step: "b[]", Plan: heddle.FateTaken, Before: heddle.Success, Taken: 3},
+			{Step: "b[]", Plan: heddle.FateTaken, Before: heddle.Failure, Taken: 3},
 			{Step: "c", Plan: heddle.FateRuns, Before: heddle.Success},
 			{Step: "d", Plan: heddle.FateTaken, Before: heddle.Skipped, Taken: 1},
 			{Step: "e", Plan: heddle.FateTaken, Before: heddle.Skipped, Taken: 1},

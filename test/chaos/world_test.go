@@ -244,7 +244,13 @@ type parts struct{ store, executor string }
 
 func newWorld(t *testing.T, p parts, make func(effects string) heddle.Flow) *world {
 	t.Helper()
-	dir := t.TempDir()
+	// Not one of [testing.T.TempDir]: a supervisor stays for a second and may write
+	// while that is removed, and the path of its socket would be too long.
+	dir, err := os.MkdirTemp("", "hc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	w := &world{
 		t: t, parts: p, run: heddle.RunID("chaos-" + strings.ToLower(rand.Text()[:12])), dir: filepath.Join(dir, "data"), flow: filepath.Join(dir, "flow.json"), effects: filepath.Join(dir, "effects"),
 	}

@@ -172,7 +172,7 @@ func (d *Daemon) fromSockets(hosts []string) error {
 		}
 	}
 	return heddle.Errorf(heddle.CodeUnavailable,
-		"no docker daemon: DOCKER_HOST is not set, no docker context is chosen, and none answers at %s; start one, set DOCKER_HOST, or choose another executor",
+		"no docker daemon: DOCKER_HOST is not set, no docker context is chosen, and none answers at %s; start one, or set DOCKER_HOST",
 		strings.Join(tried, ", "))
 }
 
@@ -193,7 +193,7 @@ func (d *Daemon) connect() (*client.Client, error) {
 
 func (d *Daemon) unavailable(err error) error {
 	return heddle.Errorf(heddle.CodeUnavailable,
-		"the docker daemon at %s, from %s, does not answer: %w; start it, set DOCKER_HOST, or choose another executor", d.Host, d.From, err)
+		"the docker daemon at %s, from %s, does not answer: %w; start it, or set DOCKER_HOST", d.Host, d.From, err)
 }
 
 // Ping asks the daemon for its version. An error is [heddle.CodeUnavailable] and
