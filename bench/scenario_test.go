@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -16,12 +17,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/heddle/heddle"
 	"github.com/heddle/heddle/internal/engine"
 	"github.com/heddle/heddle/internal/executor"
+	"github.com/heddle/heddle/internal/executor/docker"
 	"github.com/heddle/heddle/internal/executor/executortest"
 	"github.com/heddle/heddle/internal/executor/process"
+	"github.com/heddle/heddle/internal/store"
 	"github.com/heddle/heddle/internal/store/logs"
+	"github.com/heddle/heddle/internal/store/postgres"
 	"github.com/heddle/heddle/internal/store/sqlite"
 )
 
@@ -30,6 +36,7 @@ const (
 	roleVar = "HEDDLE_BENCH_ROLE" // supervisor, or the name of a scenario
 	dirVar  = "HEDDLE_BENCH_DIR"
 	sizeVar = "HEDDLE_BENCH_SIZE"
+	dbVar   = "HEDDLE_BENCH_DB" // a PostgreSQL URL; empty: SQLite in the directory
 )
 
 // figures are what a scenario measured.
@@ -45,6 +52,11 @@ func scenarios() map[string]func(ctx context.Context, w *world, n int) error {
 		"chain": func(ctx context.Context, w *world, n int) error { return w.play(ctx, chain(n), "process") },
 		"fan":   func(ctx context.Context, w *world, n int) error { return w.play(ctx, fan(n), "process") },
 		"fake":  func(ctx context.Context, w *world, n int) error { return w.play(ctx, chain(n), "fake") },
+		"matrix": func(ctx context.Context, w *world, n int) error {
+			return w.play(ctx, matrix(n), "process")
+		},
+		"docker-chain": func(ctx context.Context, w *world, n int) error { return w.play(ctx, contained(chain(n)), "docker") },
+		"docker-fan":   func(ctx context.Context, w *world, n int) error { return w.play(ctx, contained(fan(n)), "docker") },
 		"singles": func(ctx context.Context, w *world, n int) error {
 			return w.playMany(ctx, n, "process")
 		},
@@ -94,15 +106,48 @@ func runScenario(name, dir string, n int) error {
 	return json.NewEncoder(os.Stdout).Encode(f)
 }
 
+// place is where a scenario keeps its runs.
+type place struct{ dir, db string }
+
+// fresh makes a place with nothing in it, in the store of that name.
+func fresh(b *testing.B, store string) place {
+	b.Helper()
+	p := place{dir: b.TempDir()}
+	if store != "postgres" {
+		return p
+	}
+	server := os.Getenv("HEDDLE_TEST_POSTGRES_URL")
+	if server == "" {
+		b.Skip("HEDDLE_TEST_POSTGRES_URL is not set")
+	}
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, server)
+	if err != nil {
+		b.Fatal(err)
+	}
+	name := "bench_" + strings.ToLower(rand.Text())
+	if _, err := conn.Exec(ctx, "CREATE SCHEMA "+name); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if _, err := conn.Exec(ctx, "DROP SCHEMA "+name+" CASCADE"); err != nil {
+			b.Error(err)
+		}
+		_ = conn.Close(ctx)
+	})
+	p.db = server + "&search_path=" + name
+	return p
+}
+
 // measure runs a scenario in a process of its own.
-func measure(b *testing.B, dir, name string, n int) figures {
+func measure(b *testing.B, at place, name string, n int) figures {
 	b.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		b.Fatal(err)
 	}
 	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), roleVar+"="+name, dirVar+"="+dir, sizeVar+"="+strconv.Itoa(n))
+	cmd.Env = append(os.Environ(), roleVar+"="+name, dirVar+"="+at.dir, dbVar+"="+at.db, sizeVar+"="+strconv.Itoa(n))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
@@ -115,10 +160,23 @@ func measure(b *testing.B, dir, name string, n int) figures {
 	return f
 }
 
+// backend is what a store can do.
+type backend interface {
+	store.Store
+	store.History
+}
+
+func openStore(ctx context.Context, dir string) (backend, error) {
+	if url := os.Getenv(dbVar); url != "" {
+		return postgres.Open(ctx, postgres.Options{URL: url})
+	}
+	return sqlite.Open(ctx, sqlite.Options{Dir: dir})
+}
+
 // world is an engine on a data directory, with the process and the fake executor.
 type world struct {
 	dir     string
-	store   *sqlite.Store
+	store   backend
 	options engine.Options
 	engine  *engine.Engine
 	took    time.Duration
@@ -126,7 +184,7 @@ type world struct {
 }
 
 func open(ctx context.Context, dir string) (*world, error) {
-	st, err := sqlite.Open(ctx, sqlite.Options{Dir: dir})
+	st, err := openStore(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -139,8 +197,11 @@ func open(ctx context.Context, dir string) (*world, error) {
 	w.options = engine.Options{
 		Store: st, History: st, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Open: func(ctx context.Context, name string, sink executor.Sink) (executor.Executor, error) {
-			if name == "fake" {
+			switch name {
+			case "fake":
 				return fake.Executor(sink), nil
+			case "docker":
+				return docker.Open(ctx, docker.Options{StoreID: dir, Sink: sink, Log: slog.New(slog.DiscardHandler)})
 			}
 			x, err := process.Open(ctx, process.Options{
 				Dir: dir, Sink: sink, Log: slog.New(slog.DiscardHandler), WorkDir: dir,
@@ -177,7 +238,12 @@ func asFake(flow *heddle.Flow) *heddle.Flow {
 // play runs one flow to its end and takes the time of it.
 func (w *world) play(ctx context.Context, flow *heddle.Flow, name string) error {
 	w.engine = engine.Start(ctx, w.options)
-	if err := w.one(ctx, single(), name); err != nil { // opens the executor, outside the time taken
+	defer w.engine.Stop()
+	first := single()
+	if name == "docker" {
+		contained(first)
+	}
+	if err := w.one(ctx, first, name); err != nil { // opens the executor, outside the time taken
 		return err
 	}
 	begun := time.Now()
@@ -213,6 +279,7 @@ func (w *world) one(ctx context.Context, flow *heddle.Flow, name string) error {
 func (w *world) playMany(ctx context.Context, n int, name string) error {
 	const clients = 64
 	w.engine = engine.Start(ctx, w.options)
+	defer w.engine.Stop()
 	if err := w.one(ctx, single(), name); err != nil {
 		return err
 	}
@@ -316,6 +383,25 @@ func fan(n int) *heddle.Flow {
 	end.Name = "end"
 	f.Steps = append(f.Steps, end)
 	return f
+}
+
+// matrix is a matrix of n, then one step.
+func matrix(n int) *heddle.Flow {
+	member, end := noop(0), noop(1)
+	member.Name, member.Group = "m[]", "m"
+	return &heddle.Flow{
+		Kind: heddle.KindPipeline, Name: "matrix", Start: []string{"m"},
+		Steps: []heddle.Step{{Name: "m", Gate: heddle.GateAll, Matrix: &heddle.Matrix{Env: make([]map[string]string, n)}}, member, end},
+		Edges: []heddle.Edge{{From: "m", To: end.Name}},
+	}
+}
+
+// contained makes the steps of a flow ones for containers without a network.
+func contained(flow *heddle.Flow) *heddle.Flow {
+	for i := range flow.Steps {
+		flow.Steps[i].Work.Image, flow.Steps[i].Work.Network = "busybox:1.36", "none"
+	}
+	return flow
 }
 
 func noop(i int) heddle.Step {
