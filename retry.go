@@ -38,7 +38,8 @@ type RetryPlan struct {
 type RetryStep struct {
 	Step string    `json:"step"`
 	Plan RetryFate `json:"plan"`
-	// Before is how the step's latest visit ended; "" if there was none.
+	// Before is how the step's latest visit ended, of a matrix the first entry that did not
+	// end well; "" if there was none.
 	Before Outcome `json:"before,omitempty"`
 	// Taken counts the visits that are taken over, those of a matrix' entries included.
 	Taken int `json:"taken,omitempty"`

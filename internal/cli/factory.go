@@ -76,8 +76,10 @@ func newFactory(streams Streams, build BuildInfo) *factory {
 
 // options are what a data directory is opened with.
 func (f *factory) options(log *slog.Logger) app.Options {
+	keep, _ := f.Config.Retention() // its faults were told before any command ran
 	return app.Options{
-		DataDir: f.Config.DataDir, DBURL: f.Config.DBURL, WorkDir: f.Dir, Parallel: f.Config.Parallel, Environ: f.Environ,
+		Retention: app.Retention(keep),
+		DataDir:   f.Config.DataDir, DBURL: f.Config.DBURL, WorkDir: f.Dir, Parallel: f.Config.Parallel, Environ: f.Environ,
 		Log: log, ConsoleNotices: f.Out,
 	}
 }

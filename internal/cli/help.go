@@ -48,7 +48,7 @@ func exitCodesTopic() *cobra.Command {
 	return &cobra.Command{
 		Use:   "exit-codes",
 		Short: "What the exit codes mean",
-		Long: `heddle run and heddle runs resume end with the outcome of the run:
+		Long: `heddle run, runs resume and runs retry end with the outcome of the run:
 
     0   success
     1   failure
@@ -58,6 +58,7 @@ func exitCodesTopic() *cobra.Command {
 With --use-job-rc=false these four become 0. For every command:
 
     0   done
+    1   runs cancel, retry or prune of several: it failed for some of them
   125   trouble of Heddle itself: wrong usage, a document that is unreadable or
         invalid, no executor or no store
   130   interrupted while there was no run to wait for, or a second time

@@ -116,5 +116,14 @@ func settingFlag(flags *pflag.FlagSet, name string, field *string) {
 func executorFlags(flags *pflag.FlagSet, cfg *config.Config) {
 	settingFlag(flags, "executor", &cfg.Executor)
 	settingFlag(flags, "progress", &cfg.Progress)
+	retentionFlags(flags, cfg)
 	flags.IntVar(&cfg.Parallel, "parallel", cfg.Parallel, "how many steps may be open at once; 0: as suits the machine (HEDDLE_PARALLEL)")
+}
+
+// retentionFlags binds the flags of what a command that starts an engine leaves of
+// runs that have ended.
+func retentionFlags(flags *pflag.FlagSet, cfg *config.Config) {
+	settingFlag(flags, "retention-age", &cfg.RetentionAge)
+	settingFlag(flags, "retention-runs", &cfg.RetentionRuns)
+	settingFlag(flags, "retention-bytes", &cfg.RetentionBytes)
 }

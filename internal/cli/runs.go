@@ -8,20 +8,21 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/heddle/heddle"
+	"github.com/heddle/heddle/internal/config"
 )
 
 // newRuns makes the command that groups those on stored runs.
 func newRuns(f *factory) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "runs",
-		Short: "List, show, cancel and resume runs",
+		Short: "List, show, cancel, retry, resume and delete runs",
 		Long: `Every run is kept in the data directory. A run is named by its ID or by the
 beginning of it, as long as only one run begins so.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: groupHelp,
 	}
 	cmd.AddCommand(newRunsList(f, runRunsList), newRunsShow(f, runRunsShow), newRunsLogs(f, runRunsLogs),
-		newRunsCancel(f, runRunsCancel), newRunsResume(f, runRunsResume))
+		newRunsCancel(f, runRunsCancel), newRunsRetry(f, runRunsRetry), newRunsPrune(f, runRunsPrune), newRunsResume(f, runRunsResume))
 	return cmd
 }
 
@@ -74,17 +75,10 @@ func findRuns(ctx context.Context, runs heddle.Runs, prefixes []string) ([]heddl
 	return ids, nil
 }
 
-// needRun wants exactly one run ID, needRuns at least one.
+// needRun wants exactly one run ID.
 func needRun(cmd *cobra.Command, args []string) error {
 	if len(args) != 1 {
 		return usagef(cmd, "%s takes one run ID, not %d", cmd.CommandPath(), len(args))
-	}
-	return nil
-}
-
-func needRuns(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return usagef(cmd, "%s takes one run ID at least", cmd.CommandPath())
 	}
 	return nil
 }
@@ -115,15 +109,10 @@ func openStates() []heddle.RunState {
 	return []heddle.RunState{heddle.RunPending, heddle.RunRunning, heddle.RunStopping, heddle.RunFinally}
 }
 
-// sinceTime reads a time for a filter: a duration back from now (also in days, as
-// 7d), a date, or RFC 3339.
+// sinceTime reads a time for a filter: a duration back from now (also in days and
+// weeks, as 7d), a date, or RFC 3339.
 func sinceTime(s string, now time.Time) (time.Time, error) {
-	if days, ok := strings.CutSuffix(s, "d"); ok {
-		if d, err := time.ParseDuration(days + "h"); err == nil && d >= 0 {
-			return now.Add(-24 * d), nil
-		}
-	}
-	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
+	if d, err := config.ParseDuration(s); err == nil {
 		return now.Add(-d), nil
 	}
 	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04", time.DateOnly} {

@@ -13,31 +13,37 @@ import (
 // runsCancelOptions are what heddle runs cancel is called with.
 type runsCancelOptions struct {
 	*factory
-	Runs   []string
+	selection
 	Reason string
 }
 
 func newRunsCancel(f *factory, runF func(context.Context, *runsCancelOptions) error) *cobra.Command {
 	opts := &runsCancelOptions{factory: f}
 	cmd := &cobra.Command{
-		Use:   "cancel ID...",
+		Use:   "cancel [ID...]",
 		Short: "Stop runs and wait until they have ended",
 		Long: `Stop runs and wait until they have ended. Their open steps are stopped, their
 finally steps still run. The request is kept: a run whose process is gone is taken
 up here and brought to its end.`,
-		Args:              needRuns,
 		ValidArgsFunction: completeRuns(f, openStates()...),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.Runs = args
+			if err := opts.readBulk(cmd, args, f.Now(), false); err != nil {
+				return err
+			}
 			return runF(cmd.Context(), opts)
 		},
 	}
+	opts.bulkFlags(cmd)
+	settingFlag(cmd.Flags(), "output", &f.Config.Output)
 	cmd.Flags().StringVar(&opts.Reason, "reason", "cancelled by user", "why, as it stands in the run")
 	return cmd
 }
 
 func runRunsCancel(ctx context.Context, o *runsCancelOptions) error {
 	return o.history(ctx, func(r reader) error {
+		if o.DryRun || !o.idsOnly() {
+			return o.cancelMany(ctx, r)
+		}
 		ids, err := findRuns(ctx, r.Runs(), o.Runs)
 		if err != nil {
 			return err

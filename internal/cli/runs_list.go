@@ -15,60 +15,39 @@ import (
 // runsListOptions are what heddle runs list is called with.
 type runsListOptions struct {
 	*factory
+	Runs   []string // none: all
 	Filter heddle.RunFilter
 }
 
 func newRunsList(f *factory, runF func(context.Context, *runsListOptions) error) *cobra.Command {
 	opts := &runsListOptions{factory: f}
-	var states, outcomes, kinds, labels []string
-	var since string
+	var filter selection
 	cmd := &cobra.Command{
-		Use:     "list",
+		Use:     "list [ID...]",
 		Aliases: []string{"ls"},
 		Short:   "List runs, newest first",
 		Example: `  heddle runs list --state running
   heddle runs list --outcome failure,timeout --since 2d
   heddle runs list --label team=red -o json`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			filter := &opts.Filter
-			var err error
-			if filter.States, err = oneOf(cmd, "state", states, append(openStates(), heddle.RunEnded)); err != nil {
+		ValidArgsFunction: completeRuns(f),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := filter.readFilter(cmd, f.Now()); err != nil {
 				return err
 			}
-			if filter.Outcomes, err = oneOf(cmd, "outcome", outcomes, heddle.Outcomes()); err != nil {
-				return err
+			filter.Filter.Limit, filter.Filter.After = opts.Filter.Limit, opts.Filter.After
+			opts.Filter = filter.Filter
+			if opts.Filter.Limit < 1 || opts.Filter.Limit > 1000 {
+				return usagef(cmd, "--limit: %d is not between 1 and 1000", opts.Filter.Limit)
 			}
-			known := []heddle.Kind{heddle.KindJob, heddle.KindPipeline, heddle.KindTask, heddle.KindChain, heddle.KindReactiveJob}
-			if filter.Kinds, err = oneOf(cmd, "kind", kinds, known); err != nil {
-				return err
-			}
-			if filter.Labels, err = pairs(cmd, "label", labels); err != nil {
-				return err
-			}
-			if since != "" {
-				if filter.Since, err = sinceTime(since, f.Now()); err != nil {
-					return usagef(cmd, "--since: %w", err)
-				}
-			}
-			if filter.Limit < 1 || filter.Limit > 1000 {
-				return usagef(cmd, "--limit: %d is not between 1 and 1000", filter.Limit)
-			}
+			opts.Runs = args
 			return runF(cmd.Context(), opts)
 		},
 	}
+	filter.filterFlags(cmd)
 	flags := cmd.Flags()
-	flags.StringSliceVar(&states, "state", nil, "only runs in this state: pending, running, stopping, finally, ended")
-	flags.StringSliceVar(&outcomes, "outcome", nil, "only runs that ended so: success, failure, abort, timeout")
-	flags.StringSliceVar(&kinds, "kind", nil, "only runs of this kind of document: Job, Pipeline, Task, Chain, ReactiveJob")
-	flags.StringVar(&opts.Filter.Name, "name", "", "only runs with this name")
-	flags.StringArrayVar(&labels, "label", nil, "only runs with this label: KEY=VALUE; may be repeated")
-	flags.StringVar(&since, "since", "", "only runs made since: 2h, 7d, 2006-01-02 or RFC 3339")
 	flags.IntVar(&opts.Filter.Limit, "limit", 50, "how many runs a page has")
 	flags.StringVar(&opts.Filter.After, "after", "", "the next page: what the page before ended with")
 	settingFlag(flags, "output", &f.Config.Output)
-	_ = cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions([]string{"pending", "running", "stopping", "finally", "ended"}, cobra.ShellCompDirectiveNoFileComp))
-	_ = cmd.RegisterFlagCompletionFunc("outcome", cobra.FixedCompletions([]string{"success", "failure", "abort", "timeout"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
@@ -103,6 +82,13 @@ func pairs(cmd *cobra.Command, flag string, values []string) (map[string]string,
 
 func runRunsList(ctx context.Context, o *runsListOptions) error {
 	return o.history(ctx, func(r reader) error {
+		if len(o.Runs) > 0 {
+			ids, err := findRuns(ctx, r.Runs(), o.Runs)
+			if err != nil {
+				return err
+			}
+			o.Filter.IDs = ids
+		}
 		page, err := r.Runs().List(ctx, o.Filter)
 		if err != nil {
 			return err

@@ -159,7 +159,11 @@ func stepTable(w io.Writer, d heddle.RunDetail, now time.Time) error {
 		if v.State == heddle.VisitSettled {
 			state, code = string(v.Outcome), strconv.Itoa(v.Code)
 		}
-		row(t, strconv.Itoa(v.No), visitName(d.Flow, v), state, code, ago(v.Opened, now), span(v.Opened, v.Settled, now), v.Message)
+		message := v.Message
+		if d.Run.TakenOver(&v) {
+			message = strings.TrimPrefix(message+"; taken over from "+string(d.Run.Parent), "; ")
+		}
+		row(t, strconv.Itoa(v.No), visitName(d.Flow, v), state, code, ago(v.Opened, now), span(v.Opened, v.Settled, now), message)
 		if v.Attempts < 2 {
 			continue
 		}

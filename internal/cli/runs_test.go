@@ -141,7 +141,7 @@ func TestRunsRefuses(t *testing.T) {
 		"a step that is not there":    {args: []string{"logs", "abc1", "--step", "none"}, want: `has no step "none"`},
 		"cancelling what has ended":   {args: []string{"cancel", "abc1"}, want: "has ended already: failure"},
 		"resuming what has ended":     {args: []string{"resume", "zzz"}, want: "has ended already: success"},
-		"cancelling nothing":          {args: []string{"cancel"}, want: "takes one run ID at least"},
+		"cancelling nothing":          {args: []string{"cancel"}, want: "needs to be told which runs"},
 		"an unknown state":            {args: []string{"list", "--state", "odd"}, want: `--state: "odd" is none of pending running`},
 		"a label without a value":     {args: []string{"list", "--label", "x"}, want: "--label"},
 		"a time that is none":         {args: []string{"list", "--since", "soon"}, want: `--since: "soon" is no time`},

@@ -38,7 +38,7 @@ var allowed = map[string][]string{
 	"internal/janitor":               {".", "internal/store"},
 	"internal/config":                {"."},
 	"internal/app":                   {".", "internal/*"},
-	"internal/cli":                   {".", "internal/config", "internal/manifest", "internal/manifest/doc", "internal/manifest/jobfile", "internal/manifest/params", "internal/manifest/pipeline", "internal/scenario", "internal/diagram", "internal/app"},
+	"internal/cli":                   {".", "internal/config", "internal/manifest", "internal/manifest/doc", "internal/manifest/jobfile", "internal/manifest/params", "internal/manifest/pipeline", "internal/scenario", "internal/diagram", "internal/machine", "internal/app"},
 	"cmd/heddle":                     {"internal/cli"},
 	"bench":                          {},
 	"test/house":                     {},
