@@ -130,10 +130,11 @@ func TestRunOnATerminal(t *testing.T) {
 
 func TestWantsLive(t *testing.T) {
 	t.Parallel()
-	_, tty, err := pty.Open()
+	master, tty, err := pty.Open()
 	if err != nil {
 		t.Skipf("no pseudo terminal: %v", err)
 	}
+	defer master.Close() // or the collector does, amid the test, and it is a terminal no more
 	defer tty.Close()
 	tests := map[string]struct {
 		progress, level, term string
