@@ -72,8 +72,15 @@ func (s *Store) Apply(ctx context.Context, changes []heddle.Change) ([]store.Ans
 		left[i] = i
 	}
 	err := s.call(ctx, "committing", func(ctx context.Context) error {
-		for len(left) > 0 {
+		for removed := 0; len(left) > 0; {
 			chains, err := s.round(ctx, changes, left, answers)
+			if flowRemoved(err) {
+				s.flows.forget() // so that the next try sends it again
+				if removed++; removed < maxRemoved {
+					continue
+				}
+				err = store.Temporary(err)
+			}
 			if err != nil {
 				return err
 			}
@@ -94,6 +101,17 @@ func (s *Store) Apply(ctx context.Context, changes []heddle.Change) ([]store.Ans
 		return nil, err
 	}
 	return answers, nil
+}
+
+// maxRemoved bounds how often in a row a call finds a flow removed that was there
+// when it looked: runs are deleted all the time, but hardly that often.
+const maxRemoved = 10
+
+// flowRemoved reports whether a run could not be made for want of its flow, which
+// was there before and went with the last run that had it.
+func flowRemoved(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "23503" // foreign_key_violation
 }
 
 // round tries the first chain of each run among the changes that are left, answers
@@ -163,14 +181,7 @@ func chainsOf(changes []heddle.Change, left []int) (chains map[heddle.RunID]chai
 // commit sends a group, and returns the runs whose chains are committed.
 func (s *Store) commit(ctx context.Context, g *group, flows map[string]*heddle.Change) ([]heddle.RunID, error) {
 	if len(flows) == 0 {
-		done, err := s.ids(ctx, s.applyText, g.args(s.session)...)
-		var pg *pgconn.PgError
-		if errors.As(err, &pg) && pg.Code == "23503" {
-			// A flow that was there has been removed; the next try sends it again.
-			s.flows.forget()
-			err = store.Temporary(err)
-		}
-		return done, err
+		return s.ids(ctx, s.applyText, g.args(s.session)...)
 	}
 	var hashes []string
 	var documents [][]byte

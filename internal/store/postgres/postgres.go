@@ -40,7 +40,7 @@ type Options struct {
 	Log *slog.Logger
 }
 
-// Store implements [store.Store], [store.History] and [store.Outbox].
+// Store implements [store.Store], [store.History], [store.Outbox] and [store.Pruner].
 type Store struct {
 	where     string // the database, for messages
 	log       *slog.Logger

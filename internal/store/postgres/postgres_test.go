@@ -190,11 +190,15 @@ func TestGrowingTablesAreNotReadWhole(t *testing.T) {
 
 	s := open(t, where)
 	const runs = 20
+	var ids []heddle.RunID
+	var ends []heddle.Change
 	for i := range runs {
 		create := storetest.Create(t, heddle.RunID(fmt.Sprint("r", i)), "n", storetest.Rows,
 			func(c *heddle.Change) { c.Run.Labels = map[string]string{"k": "v"} })
 		storetest.Commit(t, s, create)
-		storetest.Commit(t, s, storetest.Next(create, storetest.Rows))
+		next := storetest.Next(create, storetest.Rows)
+		storetest.Commit(t, s, next)
+		ids, ends = append(ids, create.Run.ID), append(ends, storetest.Next(next, storetest.Ended(heddle.Success)))
 		if _, err := s.Load(t.Context(), create.Run.ID); err != nil {
 			t.Fatal(err)
 		}
@@ -206,6 +210,16 @@ func TestGrowingTablesAreNotReadWhole(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+	}
+	storetest.Commit(t, s, ends...)
+	if _, err := s.Prunable(t.Context(), store.PruneQuery{}); err != nil {
+		t.Fatal(err)
+	}
+	if gone, err := s.Delete(t.Context(), ids); err != nil || len(gone) != runs {
+		t.Fatalf("deleted %v, error %v; want all runs", gone, err)
+	}
+	if _, err := s.Usage(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
