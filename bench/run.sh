@@ -3,11 +3,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=$(mktemp)
+status=0
 trap 'rm -f "$out"' EXIT
 test/testbed/setup.sh >&2 # for PostgreSQL and Docker; what cannot be had is left out
 eval "$(test/testbed/env.sh)"
 echo "running the benchmarks (minutes) ..." >&2
-CGO_ENABLED=0 go test ./bench -run '^$' -bench "${1:-.}" -benchtime 1x -timeout 30m | tee "$out" >&2
+CGO_ENABLED=0 go test ./bench -run '^$' -bench "${1:-.}" -benchtime 1x -timeout 30m | tee "$out" >&2 || status=$?
 awk '
 function row(name, unit, goal, cmp) { goals[name, unit] = goal; sense[name, unit] = cmp }
 BEGIN {
@@ -32,3 +33,4 @@ BEGIN {
 		printf "%-22s %-22s %12.3f   %s\n", name, unit, $i, goal
 	}
 }' "$out"
+exit "$status"

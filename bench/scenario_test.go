@@ -339,8 +339,15 @@ func poll(ask func() (bool, error)) error {
 	}
 }
 
-// recoverRuns takes up the runs that prepare left behind.
+// recoverRuns takes up the runs that prepare left behind, once their owner is
+// known to be gone: at once with SQLite, when its lease has run out with PostgreSQL.
 func recoverRuns(ctx context.Context, w *world, n int) error {
+	if err := poll(func() (bool, error) {
+		orphans, err := w.store.Orphaned(ctx)
+		return len(orphans) == n, err
+	}); err != nil {
+		return err
+	}
 	begun := time.Now()
 	w.options.Parallel = n + 1
 	w.engine = engine.Start(ctx, w.options)

@@ -100,6 +100,7 @@ func (a *actor) loop() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	a.do(a.recovered)
+	a.recovered = nil
 	for {
 		for _, event := range a.read() {
 			if err := a.state.Advance(event, time.Now().UTC()); err != nil {
@@ -225,7 +226,6 @@ func (a *actor) lost(answer store.Answer) {
 		return
 	}
 	a.e.log.Warn("the run belongs to another engine now", "run_id", a.id, "answer", answer)
-	a.e.watch.end(a.id)
 }
 
 func (a *actor) tellCreated(err error) {
@@ -245,9 +245,7 @@ func (a *actor) leave() {
 	for a.takeGranted() {
 		a.e.places.give()
 	}
-	if a.state.Run().State == heddle.RunEnded && a.create == nil || a.e.ctx.Err() != nil {
-		a.e.watch.end(a.id)
-	}
+	a.e.watch.end(a.id)
 }
 
 // spec resolves what an executor needs to run an attempt.

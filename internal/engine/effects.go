@@ -9,16 +9,16 @@ import (
 	"github.com/heddle/heddle/internal/machine"
 )
 
-// starting is an attempt on its way to the executor.
+// starting is an attempt on its way to the executor, to be started or adopted.
 type starting struct {
 	answered chan struct{} // closed when the executor has answered
-	stop     chan struct{} // closed when it is to be stopped
+	giveUp   func()        // ends the start without an answer; nil: an adoption is not given up
 	stopped  bool
 }
 
 // do performs effects, whose change is committed by now.
 func (a *actor) do(effects []machine.Effect) {
-	var adopt []heddle.Attempt
+	adopt := map[string][]heddle.Attempt{} // by place
 	var release []heddle.AttemptID
 	for _, effect := range effects {
 		switch effect := effect.(type) {
@@ -27,14 +27,15 @@ func (a *actor) do(effects []machine.Effect) {
 		case machine.Stop:
 			a.stop(effect)
 		case machine.Adopt:
-			adopt = append(adopt, effect.Attempt)
+			adopt[effect.Attempt.Place] = append(adopt[effect.Attempt.Place], effect.Attempt)
+			a.starts[effect.Attempt.ID] = &starting{answered: make(chan struct{})}
 		case machine.Release:
 			release = append(release, effect.Attempt)
 			delete(a.starts, effect.Attempt)
 		}
 	}
-	if len(adopt) > 0 {
-		a.e.tasks.Go(func() { a.adopt(adopt) })
+	for _, attempts := range adopt { // a place that cannot be seen holds up no other
+		a.adopt(attempts)
 	}
 	if len(release) > 0 {
 		a.exec.release(release)
@@ -42,24 +43,23 @@ func (a *actor) do(effects []machine.Effect) {
 }
 
 func (a *actor) start(effect machine.Start) {
-	s := &starting{answered: make(chan struct{}), stop: make(chan struct{})}
+	ctx, giveUp := context.WithCancel(a.e.ctx)
+	s := &starting{answered: make(chan struct{}), giveUp: giveUp}
 	a.starts[effect.Attempt.ID] = s
 	spec, exec := a.spec(effect), a.exec
 	a.e.tasks.Go(func() {
+		defer giveUp()
 		defer close(s.answered)
-		a.startUntilAnswered(exec, spec, s)
+		a.startUntilAnswered(ctx, exec, spec)
 	})
 }
 
 // startUntilAnswered repeats the start until the executor has acknowledged or
-// refused the attempt. Only one that is to be stopped meanwhile is given up, when
-// the executor has not answered for as long as the grace.
-func (a *actor) startUntilAnswered(exec executor.Executor, spec executor.Spec, s *starting) {
-	delay := 50 * time.Millisecond
-	var giveUp <-chan time.Time
-	stop := s.stop
-	for {
-		err := exec.Start(a.e.ctx, spec)
+// refused the attempt, or ctx is done: the attempt is to be stopped, and the executor
+// has not answered for as long as the grace, or the engine stops.
+func (a *actor) startUntilAnswered(ctx context.Context, exec executor.Executor, spec executor.Spec) {
+	for delay := 50 * time.Millisecond; ; delay = min(2*delay, 5*time.Second) {
+		err := exec.Start(ctx, spec)
 		if err == nil {
 			a.post(machine.Acknowledged{Attempt: spec.Attempt})
 			return
@@ -68,32 +68,31 @@ func (a *actor) startUntilAnswered(exec executor.Executor, spec executor.Spec, s
 			a.post(machine.Ended{Attempt: spec.Attempt, Exit: heddle.Exit{Reason: heddle.Refused, Message: message}})
 			return
 		}
-		if a.e.ctx.Err() != nil {
-			return
+		if ctx.Err() == nil {
+			a.e.log.Warn("the executor does not answer; trying again", "run_id", a.id, "attempt", spec.Attempt, "error", err)
 		}
-		a.e.log.Warn("the executor does not answer; trying again", "run_id", a.id, "attempt", spec.Attempt, "error", err)
 		select {
 		case <-time.After(delay):
-			delay = min(2*delay, 5*time.Second)
-		case <-stop:
-			stop, giveUp = nil, time.After(a.e.opts.Grace)
-		case <-giveUp:
-			a.post(machine.Ended{Attempt: spec.Attempt, Exit: heddle.Exit{
-				Reason: heddle.Stopped, Message: "stopped before the executor answered: " + err.Error(),
-			}})
-			return
-		case <-a.e.ctx.Done():
+		case <-ctx.Done():
+			if a.e.ctx.Err() == nil {
+				a.post(machine.Ended{Attempt: spec.Attempt, Exit: heddle.Exit{
+					Reason: heddle.Stopped, Message: "stopped before the executor answered: " + err.Error(),
+				}})
+			}
 			return
 		}
 	}
 }
 
-// stop ends an attempt, after its start has been answered.
+// stop ends an attempt, after its start or adoption has been answered: what an
+// executor does not know it does not stop.
 func (a *actor) stop(effect machine.Stop) {
 	exec, s := a.exec, a.starts[effect.Attempt]
 	if s != nil && !s.stopped {
 		s.stopped = true
-		close(s.stop)
+		if s.giveUp != nil {
+			time.AfterFunc(a.e.opts.Grace, s.giveUp)
+		}
 	}
 	a.e.tasks.Go(func() {
 		if s != nil {
@@ -110,8 +109,17 @@ func (a *actor) stop(effect machine.Stop) {
 }
 
 func (a *actor) adopt(attempts []heddle.Attempt) {
+	var waiting []*starting
+	for _, attempt := range attempts {
+		waiting = append(waiting, a.starts[attempt.ID])
+	}
 	exec := a.exec
-	a.e.persist("adopting attempts", func(ctx context.Context) error { return exec.Adopt(ctx, attempts) })
+	a.e.tasks.Go(func() {
+		a.e.persist("adopting attempts", func(ctx context.Context) error { return exec.Adopt(ctx, attempts) })
+		for _, s := range waiting {
+			close(s.answered)
+		}
+	})
 }
 
 // persist repeats a call to an executor until it succeeds or the engine stops.

@@ -73,11 +73,13 @@ type Engine struct {
 	places  *places
 	commits chan *commit
 	watch   *watchers
+	opening sync.Mutex // held while an executor is opened
 
 	mu        sync.Mutex
 	actors    map[heddle.RunID]*actor
 	executors map[string]*opened
 	graphs    map[string]*machine.Graph
+	coming    map[heddle.RunID]bool // runs that are being taken up; true: a request was heard of meanwhile
 	lastID    time.Time
 	stopping  bool
 }
@@ -93,6 +95,7 @@ func Start(ctx context.Context, opts Options) *Engine {
 		opts: opts, log: opts.Log, ctx: ctx, fail: fail,
 		places: newPlaces(opts.Parallel), commits: make(chan *commit, opts.Batch), watch: newWatchers(),
 		actors: map[heddle.RunID]*actor{}, executors: map[string]*opened{}, graphs: map[string]*machine.Graph{},
+		coming: map[heddle.RunID]bool{},
 	}
 	e.tasks.Go(e.commitLoop)
 	e.tasks.Go(e.wakeLoop)
@@ -247,6 +250,8 @@ func (e *Engine) launch(a *actor, first ...machine.Event) error {
 		return heddle.Errorf(heddle.CodeConflict, "run %s exists", a.id)
 	}
 	e.actors[a.id] = a
+	a.held = a.state.Open()
+	e.places.force(a.held)
 	a.post(first...)
 	e.tasks.Go(a.loop)
 	return nil
@@ -298,19 +303,13 @@ func (e *Engine) List(ctx context.Context, f heddle.RunFilter) (heddle.RunPage, 
 	return e.opts.History.Runs(ctx, f)
 }
 
-// Cancel implements [heddle.Runs]. The request is durable: it reaches the run's
-// owner, whoever that is or will be.
+// Cancel implements [heddle.Runs]. The request is durable: the store
+// wakes the run's owner, whoever that is or will be.
 func (e *Engine) Cancel(ctx context.Context, id heddle.RunID, reason string) error {
-	if err := e.opts.Store.RequestCancel(ctx, id, reason); err != nil {
-		return err
-	}
-	if e.actor(id) != nil {
-		e.readRequests(ctx, id)
-	}
-	return nil
+	return e.opts.Store.RequestCancel(ctx, id, reason)
 }
 
-// wakeLoop hears of requests that others left for runs of this engine.
+// wakeLoop hears of requests for runs of this engine.
 func (e *Engine) wakeLoop() {
 	for {
 		select {
@@ -318,24 +317,34 @@ func (e *Engine) wakeLoop() {
 			if !ok {
 				return
 			}
-			e.readRequests(e.ctx, id)
+			if e.readRequests(e.ctx, id) != nil {
+				e.tasks.Go(func() {
+					e.persist("reading a request", func(ctx context.Context) error { return e.readRequests(ctx, id) })
+				})
+			}
 		case <-e.ctx.Done():
 			return
 		}
 	}
 }
 
-func (e *Engine) readRequests(ctx context.Context, id heddle.RunID) {
-	a := e.actor(id)
+// readRequests tells a run's actor of the requests in the store.
+func (e *Engine) readRequests(ctx context.Context, id heddle.RunID) error {
+	e.mu.Lock()
+	a := e.actors[id]
+	if _, coming := e.coming[id]; coming {
+		e.coming[id] = true
+	}
+	e.mu.Unlock()
 	if a == nil {
-		return
+		return nil
 	}
 	snap, err := e.opts.Store.Load(ctx, id)
 	if err != nil {
-		e.log.Warn("reading a request", "run_id", id, "error", err)
-		return
+		return err
 	}
 	if snap.Cancels > 0 {
 		a.post(machine.Cancel{Count: snap.Cancels, Reason: snap.CancelReason})
 	}
+	return nil
 }

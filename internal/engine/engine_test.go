@@ -30,6 +30,10 @@ type bench struct {
 	dir   string
 	world *executortest.World
 	opts  engine.Options
+	alter func(*faultyStore) // nil: nothing, before the engine starts
+	// opening is called when the executor called slow is opened, which fails.
+	opening func(context.Context)
+	wrap    func(executor.Executor) executor.Executor // nil: it is used as it is
 
 	*engine.Engine
 	store *faultyStore
@@ -42,6 +46,23 @@ type faultyStore struct {
 	*sqlite.Store
 	mu     sync.Mutex
 	faults []error
+	load   func(store.Snapshot, error) (store.Snapshot, error) // nil: as it is
+	wake   chan heddle.RunID                                   // nil: the store's own
+}
+
+func (s *faultyStore) Load(ctx context.Context, id heddle.RunID) (store.Snapshot, error) {
+	snap, err := s.Store.Load(ctx, id)
+	if s.load != nil {
+		return s.load(snap, err)
+	}
+	return snap, err
+}
+
+func (s *faultyStore) Wake() <-chan heddle.RunID {
+	if s.wake != nil {
+		return s.wake
+	}
+	return s.Store.Wake()
 }
 
 func (s *faultyStore) fail(errs ...error) {
@@ -102,18 +123,28 @@ func (b *bench) start() {
 		b.t.Fatal(err)
 	}
 	b.store = &faultyStore{Store: st}
+	if b.alter != nil {
+		b.alter(b.store)
+	}
 	o := b.opts
 	o.Store, o.History, o.Log = b.store, st, slog.New(slog.DiscardHandler)
-	o.Open = func(_ context.Context, name string, sink executor.Sink) (executor.Executor, error) {
+	o.Open = func(ctx context.Context, name string, sink executor.Sink) (executor.Executor, error) {
+		if name == "slow" {
+			b.opening(ctx)
+		}
 		if name != "fake" {
 			return nil, heddle.Errorf(heddle.CodeUnavailable, "no executor %q", name)
 		}
-		return countingExecutor{b.world.Executor(func(r executor.Report) {
+		var x executor.Executor = countingExecutor{b.world.Executor(func(r executor.Report) {
 			if r.Exit != nil {
 				b.live.Add(-1)
 			}
 			sink(r)
-		}), b}, nil
+		}), b}
+		if b.wrap != nil {
+			x = b.wrap(x)
+		}
+		return x, nil
 	}
 	b.Engine = engine.Start(context.Background(), o)
 }

@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/heddle/heddle"
@@ -19,26 +21,42 @@ type opened struct {
 	draining chan struct{} // closed when the line is empty; nil: it is
 }
 
-// executor returns the executor of that name, opening it at its first use.
+// executor returns the executor of that name, opening it at its first use. That may
+// take long, and so holds up only who needs an executor that is not open yet.
 func (e *Engine) executor(name string) (*opened, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if x := e.executors[name]; x != nil {
-		return x, nil
+	if x, err := e.openedAs(name); x != nil || err != nil {
+		return x, err
 	}
-	if e.stopping {
-		return nil, errStopped
+	e.opening.Lock()
+	defer e.opening.Unlock()
+	if x, err := e.openedAs(name); x != nil || err != nil {
+		return x, err
 	}
 	exec, err := e.opts.Open(e.ctx, name, e.report)
 	if err != nil {
 		return nil, err
 	}
 	x := &opened{Executor: exec, e: e}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.stopping {
+		return nil, errors.Join(errStopped, x.Close())
+	}
 	e.executors[name] = x
 	if lister, ok := exec.(executor.Lister); ok {
 		e.tasks.Go(func() { x.sweep(lister) })
 	}
 	return x, nil
+}
+
+// openedAs returns the executor of that name, nil if it is not open yet.
+func (e *Engine) openedAs(name string) (*opened, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.stopping {
+		return nil, errStopped
+	}
+	return e.executors[name], nil
 }
 
 // report is the sink of all executors.
@@ -134,38 +152,58 @@ func (x *opened) sweep(lister executor.Lister) {
 }
 
 // Resume takes up runs whose engine is gone: those named, or all. It returns the
-// ones that it took; the others are owned, have ended or do not exist.
+// ones that it has in hand now; the others are owned, have ended or do not exist, or
+// are in the error.
 func (e *Engine) Resume(ctx context.Context, ids ...heddle.RunID) ([]heddle.RunID, error) {
 	claimed, err := e.opts.Store.Claim(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
 	const workers = 4
-	line := make(chan heddle.RunID)
-	faults := make(chan error, len(claimed))
+	faults := make([]error, len(claimed))
+	line := make(chan int)
 	var done sync.WaitGroup
 	for range min(workers, len(claimed)) {
 		done.Go(func() {
-			for id := range line {
-				if err := e.resume(ctx, id); err != nil {
-					faults <- err
-				}
+			for i := range line {
+				faults[i] = e.resume(ctx, claimed[i])
 			}
 		})
 	}
-	for _, id := range claimed {
-		line <- id
+	for i := range claimed {
+		line <- i
 	}
 	close(line)
 	done.Wait()
-	select {
-	case err = <-faults:
-	default:
+	var taken []heddle.RunID
+	for i, id := range claimed {
+		if faults[i] == nil {
+			taken = append(taken, id)
+		} else {
+			faults[i] = heddle.Errorf(heddle.CodeOf(faults[i]), "taking up run %s: %w", id, faults[i])
+		}
 	}
-	return claimed, err
+	return taken, errors.Join(faults...)
 }
 
+// resume takes up a run that is claimed. A request that is heard of while the run is
+// read would find no actor: then it is looked for again.
 func (e *Engine) resume(ctx context.Context, id heddle.RunID) error {
+	e.mu.Lock()
+	e.coming[id] = false
+	e.mu.Unlock()
+	err := e.takeUp(ctx, id)
+	e.mu.Lock()
+	asked := e.coming[id]
+	delete(e.coming, id)
+	e.mu.Unlock()
+	if err == nil && asked {
+		return e.readRequests(ctx, id)
+	}
+	return err
+}
+
+func (e *Engine) takeUp(ctx context.Context, id heddle.RunID) error {
 	snap, err := e.opts.Store.Load(ctx, id)
 	if err != nil {
 		return err
@@ -184,8 +222,6 @@ func (e *Engine) resume(ctx context.Context, id heddle.RunID) error {
 	}
 	a := e.newActor(state, exec)
 	a.epoch, a.seq, a.recovered = snap.Epoch, snap.Seq, effects
-	a.held = state.Open()
-	e.places.force(a.held)
 	var first []machine.Event
 	if snap.Run.State == heddle.RunPending {
 		first = append(first, machine.Begin{})

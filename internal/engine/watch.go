@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/heddle/heddle"
@@ -19,6 +20,7 @@ func newWatchers() *watchers { return &watchers{byRun: map[heddle.RunID][]*watch
 type watcher struct {
 	mu      sync.Mutex
 	pending *heddle.RunUpdate
+	merged  bool // pending is of several, and has slices of its own
 	over    bool
 	wake    chan struct{}
 }
@@ -26,11 +28,15 @@ type watcher struct {
 func (w *watcher) add(u heddle.RunUpdate) {
 	w.mu.Lock()
 	if w.pending == nil {
-		w.pending = &u
+		w.pending, w.merged = &u, false
 	} else {
+		if !w.merged { // the slices are other watchers' too
+			w.pending.Visits, w.pending.Attempts = slices.Clone(w.pending.Visits), slices.Clone(w.pending.Attempts)
+			w.merged = true
+		}
 		w.pending.Run = u.Run
-		w.pending.Visits = append(w.pending.Visits[:len(w.pending.Visits):len(w.pending.Visits)], u.Visits...)
-		w.pending.Attempts = append(w.pending.Attempts[:len(w.pending.Attempts):len(w.pending.Attempts)], u.Attempts...)
+		w.pending.Visits = append(w.pending.Visits, u.Visits...)
+		w.pending.Attempts = append(w.pending.Attempts, u.Attempts...)
 	}
 	w.mu.Unlock()
 	w.nudge()
