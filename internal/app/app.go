@@ -58,9 +58,9 @@ type App struct {
 // Open opens the data directory and starts an engine on it. Several may be open
 // at once: each owns its runs.
 func Open(ctx context.Context, o Options) (*App, error) {
-	dir, err := filepath.Abs(o.DataDir)
+	dir, err := realDir(o.DataDir)
 	if err != nil {
-		return nil, heddle.Errorf(heddle.CodeInvalid, "data directory %q: %w", o.DataDir, err)
+		return nil, err
 	}
 	o.DataDir = dir
 	st, identity, err := openStore(ctx, o)
@@ -102,6 +102,21 @@ func (o Options) lookup(name string) string {
 	return ""
 }
 
+// realDir makes a data directory and returns its one true path: by that attempts know
+// where they belong, whatever link the directory is called by.
+func realDir(dir string) (string, error) {
+	path, err := filepath.Abs(dir)
+	if err != nil {
+		return "", heddle.Errorf(heddle.CodeInvalid, "data directory %q: %w", dir, err)
+	}
+	if os.MkdirAll(path, 0o700) == nil {
+		if resolved, err := filepath.EvalSymlinks(path); err == nil {
+			path = resolved
+		}
+	}
+	return path, nil // who opens it says what is wrong with it
+}
+
 func logDir(dataDir string) string { return filepath.Join(dataDir, "logs") }
 
 // Runs is the service for runs.
@@ -124,7 +139,7 @@ func (a *App) Resume(ctx context.Context, ids ...heddle.RunID) ([]heddle.RunID, 
 	}
 	notices, outboxErr := a.store.Pending(ctx, of)
 	if outboxErr != nil {
-		return taken, fmt.Errorf("reading undelivered notices: %w", outboxErr)
+		return taken, errors.Join(err, fmt.Errorf("reading undelivered notices: %w", outboxErr))
 	}
 	a.notifier.Tell(notices)
 	return taken, err
@@ -156,9 +171,9 @@ func (a *App) Close(ctx context.Context) error {
 
 // Supervise is the main loop of a data directory's supervisor process.
 func Supervise(ctx context.Context, dataDir string, log *slog.Logger) error {
-	dir, err := filepath.Abs(dataDir)
+	dir, err := realDir(dataDir)
 	if err != nil {
-		return heddle.Errorf(heddle.CodeInvalid, "data directory %q: %w", dataDir, err)
+		return err
 	}
 	return process.Supervise(ctx, process.SuperviseOptions{Dir: dir, Logs: logs.Open(logDir(dir)).Create, Log: log})
 }

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"log/slog"
-	"path/filepath"
 	"runtime"
 	"time"
 
@@ -14,9 +13,9 @@ import (
 // CheckProcess starts or finds the supervisor of the data directory and has it run
 // a program that does nothing, by the shell that commands in documents run by.
 func CheckProcess(ctx context.Context, o Options) error {
-	dir, err := filepath.Abs(o.DataDir)
+	dir, err := realDir(o.DataDir)
 	if err != nil {
-		return heddle.Errorf(heddle.CodeInvalid, "data directory %q: %w", o.DataDir, err)
+		return err
 	}
 	o.DataDir, o.Log = dir, slog.New(slog.DiscardHandler) // what is wrong is in the error
 	exits := make(chan *heddle.Exit, 4)
@@ -42,7 +41,7 @@ func CheckProcess(ctx context.Context, o Options) error {
 	}
 	select {
 	case exit := <-exits:
-		_ = x.Release(ctx, []heddle.AttemptID{id}) // else the supervisor forgets it when it ends
+		_ = x.Release(ctx, []heddle.AttemptID{id}) // else an entry of the journal stays behind
 		if exit.Reason != heddle.Exited || exit.Code != 0 {
 			return heddle.Errorf(heddle.CodeUnavailable, "a program that does nothing has ended as %s with code %d: %s", exit.Reason, exit.Code, exit.Message)
 		}

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"path/filepath"
 	"time"
 
 	"github.com/heddle/heddle"
@@ -19,9 +18,9 @@ type Reader struct {
 
 // OpenReader opens the data directory for reading, and for requests to cancel.
 func OpenReader(ctx context.Context, o Options) (*Reader, error) {
-	dir, err := filepath.Abs(o.DataDir)
+	dir, err := realDir(o.DataDir)
 	if err != nil {
-		return nil, heddle.Errorf(heddle.CodeInvalid, "data directory %q: %w", o.DataDir, err)
+		return nil, err
 	}
 	o.DataDir = dir
 	st, _, err := openStore(ctx, o)

@@ -122,7 +122,7 @@ func (a *actor) adopt(attempts []heddle.Attempt) {
 	})
 }
 
-// persist repeats a call to an executor until it succeeds or the engine stops.
+// persist repeats a call until it succeeds or the engine stops.
 func (e *Engine) persist(what string, call func(context.Context) error) {
 	for delay := 50 * time.Millisecond; ; delay = min(2*delay, 5*time.Second) {
 		err := call(e.ctx)

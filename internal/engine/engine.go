@@ -254,6 +254,9 @@ func (e *Engine) launch(a *actor, first ...machine.Event) error {
 	e.places.force(a.held)
 	a.post(first...)
 	e.tasks.Go(a.loop)
+	if e.coming[a.id] {
+		e.tasks.Go(func() { e.hear(a.id) })
+	}
 	return nil
 }
 
@@ -303,10 +306,15 @@ func (e *Engine) List(ctx context.Context, f heddle.RunFilter) (heddle.RunPage, 
 	return e.opts.History.Runs(ctx, f)
 }
 
-// Cancel implements [heddle.Runs]. The request is durable: the store
-// wakes the run's owner, whoever that is or will be.
+// Cancel implements [heddle.Runs]. The request is durable: it reaches the run's
+// owner, whoever that is or will be.
 func (e *Engine) Cancel(ctx context.Context, id heddle.RunID, reason string) error {
-	return e.opts.Store.RequestCancel(ctx, id, reason)
+	if err := e.opts.Store.RequestCancel(ctx, id, reason); err != nil {
+		return err
+	}
+	// At once if the run is in hand here; the store's wake-up comes in any case.
+	_ = e.readRequests(ctx, id)
+	return nil
 }
 
 // wakeLoop hears of requests for runs of this engine.
@@ -318,14 +326,16 @@ func (e *Engine) wakeLoop() {
 				return
 			}
 			if e.readRequests(e.ctx, id) != nil {
-				e.tasks.Go(func() {
-					e.persist("reading a request", func(ctx context.Context) error { return e.readRequests(ctx, id) })
-				})
+				e.tasks.Go(func() { e.hear(id) })
 			}
 		case <-e.ctx.Done():
 			return
 		}
 	}
+}
+
+func (e *Engine) hear(id heddle.RunID) {
+	e.persist("reading a request", func(ctx context.Context) error { return e.readRequests(ctx, id) })
 }
 
 // readRequests tells a run's actor of the requests in the store.

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 
 	"github.com/heddle/heddle"
@@ -186,21 +185,18 @@ func (e *Engine) Resume(ctx context.Context, ids ...heddle.RunID) ([]heddle.RunI
 	return taken, errors.Join(faults...)
 }
 
-// resume takes up a run that is claimed. A request that is heard of while the run is
-// read would find no actor: then it is looked for again.
+// resume takes up a run that is claimed. A request that is heard of while its rows
+// are read finds no actor: the launch sees to it.
 func (e *Engine) resume(ctx context.Context, id heddle.RunID) error {
 	e.mu.Lock()
 	e.coming[id] = false
 	e.mu.Unlock()
-	err := e.takeUp(ctx, id)
-	e.mu.Lock()
-	asked := e.coming[id]
-	delete(e.coming, id)
-	e.mu.Unlock()
-	if err == nil && asked {
-		return e.readRequests(ctx, id)
-	}
-	return err
+	defer func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		delete(e.coming, id)
+	}()
+	return e.takeUp(ctx, id)
 }
 
 func (e *Engine) takeUp(ctx context.Context, id heddle.RunID) error {

@@ -213,11 +213,12 @@ func (e *Executor) recover() {
 	}
 }
 
-// recovered ends the recovery, unless the connection has broken again meanwhile.
+// recovered ends the recovery, unless the connection has broken again meanwhile and
+// attempts are still open.
 func (e *Executor) recovered() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.recovering = e.conn == nil
+	e.recovering = e.conn == nil && len(e.open) > 0
 	return !e.recovering
 }
 
