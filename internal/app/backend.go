@@ -2,10 +2,15 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
+	"io/fs"
 	"net/url"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/heddle/heddle"
 	"github.com/heddle/heddle/internal/store"
@@ -24,15 +29,15 @@ type backend interface {
 // directory. The identity tells its attempts from those of other stores.
 func openStore(ctx context.Context, o Options) (b backend, identity string, err error) {
 	if o.DBURL == "" {
-		host, err := os.Hostname()
-		if err != nil {
-			host = "localhost"
-		}
 		st, err := sqlite.Open(ctx, sqlite.Options{Dir: o.DataDir, Log: o.Log})
 		if err != nil {
 			return nil, "", err
 		}
-		return st, digest(host, o.DataDir), nil
+		id, err := identityOf(o.DataDir)
+		if err != nil {
+			return nil, "", errors.Join(err, st.Close())
+		}
+		return st, id, nil
 	}
 	u, err := url.Parse(o.DBURL)
 	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
@@ -44,6 +49,42 @@ func openStore(ctx context.Context, o Options) (b backend, identity string, err 
 		return nil, "", err
 	}
 	return st, digest(u.Host, u.Path, u.Query().Get("search_path")), nil
+}
+
+// identityOf returns the identity of the store in a data directory, made up when it
+// is first asked for: neither a move of the directory nor another name of the
+// machine changes it.
+func identityOf(dir string) (string, error) {
+	path := filepath.Join(dir, "identity")
+	for {
+		text, err := os.ReadFile(path)
+		switch id := strings.TrimSpace(string(text)); {
+		case err == nil && id == "":
+			return "", heddle.Errorf(heddle.CodeStore, "%s is empty: restore it, or remove it when no container of this store is left", path)
+		case err == nil:
+			return id, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return "", heddle.Errorf(heddle.CodeStore, "reading the identity of the store: %w", err)
+		}
+		// Written beside and linked, so that of two that make one up one wins.
+		temp := path + "." + rand.Text()
+		if err := os.WriteFile(temp, []byte(digest(rand.Text())+"\n"), 0o600); err != nil {
+			return "", heddle.Errorf(heddle.CodeStore, "making up an identity for the store: %w", err)
+		}
+		err = os.Link(temp, path)
+		if err := errors.Join(os.Remove(temp), notExists(err)); err != nil {
+			return "", heddle.Errorf(heddle.CodeStore, "making up an identity for the store: %w", err)
+		}
+	}
+}
+
+// notExists drops the error of a link whose target somebody else has made.
+func notExists(err error) error {
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
 }
 
 func digest(parts ...string) string {

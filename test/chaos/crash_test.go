@@ -59,6 +59,25 @@ func scenarios() map[string]scenario {
 				}
 			},
 		},
+		"a matrix that is stopped when one of it fails": {
+			verdict: "failure",
+			times:   map[string]int{"m": 2},
+			flow: func(effects string) heddle.Flow {
+				member := shell(effects, "m", `if [ "$INDEX" = 1 ]; then sleep 60; fi
+					until test "$(grep -c '^m ' `+effects+`)" -ge 2; do sleep 0.01; done; exit 1`)
+				member.Group = "group"
+				return heddle.Flow{
+					Kind: heddle.KindPipeline, Name: "stop", Start: []string{"group"},
+					Steps: []heddle.Step{
+						{Name: "group", Gate: heddle.GateAll, Matrix: &heddle.Matrix{
+							FailFast: true, Env: []map[string]string{{"INDEX": "0"}, {"INDEX": "1"}},
+						}},
+						member, shell(effects, "never", ""),
+					},
+					Edges: []heddle.Edge{{From: "group", To: "never"}},
+				}
+			},
+		},
 		"a step that fails once and is retried after a back-off": {
 			verdict: "success",
 			times:   map[string]int{"flaky": 2, "after": 1},
@@ -133,13 +152,17 @@ func TestCrashPoints(t *testing.T) {
 	}
 }
 
-// crashAt crashes at the n-th point and resumes; false: there is no n-th point.
+// crashAt crashes at the n-th point, once more while that is recovered from, and
+// resumes; false: there is no n-th point.
 func crashAt(t *testing.T, p parts, sc scenario, n int) bool {
 	t.Helper()
 	w := newWorld(t, p, sc.flow)
 	verdict, over := w.play(n)
 	again := !over
 	if again {
+		verdict, over = w.play(1 + n%5)
+	}
+	if !over {
 		if verdict, over = w.play(0); !over {
 			t.Fatal("an engine that was not told to crash did")
 		}

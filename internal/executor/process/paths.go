@@ -55,12 +55,18 @@ func safeID(id heddle.AttemptID) bool {
 }
 
 // place is where attempts of this machine, boot and directory run.
-func place(dir string) string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "localhost"
+func place(dir string) string { return machine() + ":" + bootID() + ":" + dir }
+
+// machine names this machine: by its ID where it has one, since the names of
+// laptops change with the network that they are in.
+func machine() string {
+	if id, err := os.ReadFile("/etc/machine-id"); err == nil && len(id) >= 32 {
+		return string(id[:32])
 	}
-	return host + ":" + bootID() + ":" + dir
+	if host, err := os.Hostname(); err == nil {
+		return host
+	}
+	return "localhost"
 }
 
 // samePlace compares places, the boot aside.
