@@ -166,7 +166,7 @@ func (o *runOptions) parseAnyway(file manifest.File, given json.RawMessage) ([]p
 			row.Value, row.Source = &value, "given"
 		case param.Default == nil && param.Required:
 			row.Source = missing
-			values[param.Name] = placeholder(param)
+			values[param.Name] = exampleValue(param)
 		case param.Default == nil:
 			row.Source = "none"
 		}
@@ -184,8 +184,8 @@ func (o *runOptions) parseAnyway(file manifest.File, given json.RawMessage) ([]p
 	return list, parsed, err
 }
 
-// placeholder is a value that the param accepts.
-func placeholder(p params.Param) string {
+// exampleValue is a value that the param accepts.
+func exampleValue(p params.Param) string {
 	switch {
 	case len(p.Enum) > 0:
 		return p.Enum[0]
@@ -225,23 +225,23 @@ func reachable(flow *heddle.Flow) map[string]bool {
 	for _, e := range flow.Edges {
 		next[e.From] = append(next[e.From], e.To)
 	}
-	todo := slices.Clone(flow.Start)
+	queue := slices.Clone(flow.Start)
 	for i := range flow.Steps {
 		step := &flow.Steps[i]
 		if step.Finally {
-			todo = append(todo, step.Name)
+			queue = append(queue, step.Name)
 		}
 		if step.Group != "" {
 			next[step.Group] = append(next[step.Group], step.Name)
 		}
 	}
 	reached := map[string]bool{}
-	for len(todo) > 0 {
-		name := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
+	for len(queue) > 0 {
+		name := queue[len(queue)-1]
+		queue = queue[:len(queue)-1]
 		if !reached[name] {
 			reached[name] = true
-			todo = append(todo, next[name]...)
+			queue = append(queue, next[name]...)
 		}
 	}
 	return reached

@@ -216,14 +216,14 @@ func (g *graph) before(i int) []bool {
 	return seen
 }
 
-func spread(seen []bool, todo []int, edges [][]int) {
-	for len(todo) > 0 {
-		i := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
+func spread(seen []bool, queue []int, edges [][]int) {
+	for len(queue) > 0 {
+		i := queue[len(queue)-1]
+		queue = queue[:len(queue)-1]
 		for _, j := range edges[i] {
 			if !seen[j] {
 				seen[j] = true
-				todo = append(todo, j)
+				queue = append(queue, j)
 			}
 		}
 	}

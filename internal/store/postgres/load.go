@@ -155,7 +155,7 @@ func scanAttempt(row pgx.Row, run heddle.RunID) (a heddle.Attempt, err error) {
 
 // flow returns a flow by its hash. The value is shared: nobody changes flows.
 func (s *Store) flow(ctx context.Context, hash string) (*heddle.Flow, error) {
-	if f := s.flows.get(hash); f != nil {
+	if f := s.flows.Get(hash); f != nil {
 		return f, nil
 	}
 	var document []byte
@@ -166,6 +166,6 @@ func (s *Store) flow(ctx context.Context, hash string) (*heddle.Flow, error) {
 	if err := json.Unmarshal(document, f); err != nil {
 		return nil, err
 	}
-	s.flows.put(hash, f, len(document))
+	s.flows.Put(hash, f, len(document))
 	return f, nil
 }

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
-	"sync"
 
 	"github.com/heddle/heddle"
 	"github.com/heddle/heddle/internal/store"
@@ -194,7 +193,7 @@ func (s *Store) attempts(ctx context.Context, tx *sql.Tx, id heddle.RunID) ([]he
 
 // flow returns a flow by its hash. The value is shared: nobody changes flows.
 func (s *Store) flow(ctx context.Context, tx *sql.Tx, hash string) (*heddle.Flow, error) {
-	if f := s.flows.get(hash); f != nil {
+	if f := s.flows.Get(hash); f != nil {
 		return f, nil
 	}
 	var document []byte
@@ -205,46 +204,6 @@ func (s *Store) flow(ctx context.Context, tx *sql.Tx, hash string) (*heddle.Flow
 	if err := json.Unmarshal(document, f); err != nil {
 		return nil, err
 	}
-	s.flows.put(hash, f, len(document))
+	s.flows.Put(hash, f, len(document))
 	return f, nil
-}
-
-// flowCacheSize bounds the documents whose flows are kept, in bytes.
-const flowCacheSize = 16 << 20
-
-// flowCache keeps flows by hash. When it is full, any are dropped to make room.
-type flowCache struct {
-	mu    sync.Mutex
-	flows map[string]cachedFlow
-	size  int
-}
-
-type cachedFlow struct {
-	flow *heddle.Flow
-	size int
-}
-
-func newFlowCache() *flowCache { return &flowCache{flows: map[string]cachedFlow{}} }
-
-func (c *flowCache) get(hash string) *heddle.Flow {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.flows[hash].flow
-}
-
-func (c *flowCache) put(hash string, f *heddle.Flow, size int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if _, ok := c.flows[hash]; ok || size > flowCacheSize {
-		return
-	}
-	for other, cached := range c.flows {
-		if c.size+size <= flowCacheSize {
-			break
-		}
-		delete(c.flows, other)
-		c.size -= cached.size
-	}
-	c.flows[hash] = cachedFlow{flow: f, size: size}
-	c.size += size
 }

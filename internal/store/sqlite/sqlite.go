@@ -35,7 +35,7 @@ type Store struct {
 	path  string // of the database
 	log   *slog.Logger
 	read  *sql.DB
-	flows *flowCache
+	flows *store.FlowCache
 	reads readStatements
 
 	session *session
@@ -65,7 +65,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fault("finding the data directory", o.Dir, err)
 	}
-	s := &Store{path: filepath.Join(dir, "heddle.db"), log: o.Log, flows: newFlowCache()}
+	s := &Store{path: filepath.Join(dir, "heddle.db"), log: o.Log, flows: store.NewFlowCache()}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
