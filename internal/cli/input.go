@@ -49,6 +49,9 @@ func (o *runOptions) submission(ctx context.Context) (sub heddle.Submission, war
 	if err != nil {
 		return sub, nil, err
 	}
+	if len(o.Contexts) > 0 && parsed.Flow.Context == nil {
+		return sub, nil, heddle.Errorf(heddle.CodeInvalid, "--context: a %s hands no context on; its params are given by --param", parsed.Flow.Kind)
+	}
 	for _, fault := range parsed.Warnings {
 		warnings = append(warnings, fault.String())
 	}
