@@ -277,7 +277,8 @@ func (w *world) engine(n int) (cmd *exec.Cmd, stdout, stderr *strings.Builder) {
 	}
 	cmd = exec.Command(self)
 	cmd.Env = append(os.Environ(), roleVar+"=engine", dirVar+"="+w.dir, flowVar+"="+w.flow, crashVar+"="+strconv.Itoa(n),
-		runVar+"="+string(w.run), dbVar+"="+w.db, execVar+"="+w.parts.executor, "DOCKER_HOST="+os.Getenv("HEDDLE_TEST_DOCKER_HOST"))
+		runVar+"="+string(w.run), dbVar+"="+w.db, execVar+"="+w.parts.executor, "DOCKER_HOST="+os.Getenv("HEDDLE_TEST_DOCKER_HOST"),
+		"GORACE=atexit_sleep_ms=0") // or each engine sleeps for a second when built with the race detector
 	stdout, stderr = &strings.Builder{}, &strings.Builder{}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	return cmd, stdout, stderr
