@@ -14,11 +14,11 @@ func TestMounts(t *testing.T) {
 	t.Parallel()
 	binds, anonymous, err := mounts([]string{
 		"/a:/b", "/a:/b:ro,z", "name:/b", "./c:/d", "../c:/d:ro", ".:/d", "/only", `C:\x:/y`,
-	}, "/work/dir")
+	}, "/base/dir")
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"/a:/b", "/a:/b:ro,z", "name:/b", "/work/dir/c:/d", "/work/c:/d:ro", "/work/dir:/d", `C:\x:/y`}
+	want := []string{"/a:/b", "/a:/b:ro,z", "name:/b", "/base/dir/c:/d", "/base/c:/d:ro", "/base/dir:/d", `C:\x:/y`}
 	if d := cmp.Diff(want, binds); d != "" {
 		t.Errorf("binds (-want +got):\n%s", d)
 	}

@@ -48,7 +48,7 @@ type Store struct {
 	pool      *pgxpool.Pool
 	flows     *flowCache
 	lease     *keeper
-	wake      *waker
+	wake      *store.Waker
 	applyText string
 
 	closing context.Context // done when Close is called
@@ -97,8 +97,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		s.lease.end()
 		return nil, s.fault(ctx, "connecting", err)
 	}
-	s.wake = newWaker(s.log, s.requests)
-	s.lease.start(s.wake.kick)
+	s.wake = store.NewWaker(s.log, s.requests)
+	s.lease.start(s.wake.Kick)
 	return s, nil
 }
 
@@ -126,7 +126,7 @@ func (s *Store) prepare(ctx, opening context.Context, config *pgx.ConnConfig) er
 func (s *Store) Session() string { return s.session }
 
 // Wake delivers the IDs of runs of this session that were sent a request to cancel.
-func (s *Store) Wake() <-chan heddle.RunID { return s.wake.out }
+func (s *Store) Wake() <-chan heddle.RunID { return s.wake.Out() }
 
 // Close ends the session: its runs are orphans until somebody claims them. It may
 // be called twice. When the database cannot be reached the session ends with its
@@ -134,7 +134,7 @@ func (s *Store) Wake() <-chan heddle.RunID { return s.wake.out }
 func (s *Store) Close() error {
 	s.once.Do(func() {
 		s.close()
-		s.wake.stop()
+		s.wake.Stop()
 		s.pool.Close()
 		// Last: as long as something may be written, others must see the session alive.
 		s.lease.end()

@@ -182,7 +182,7 @@ func (s *Store) RequestCancel(ctx context.Context, id heddle.RunID, reason strin
 		return err
 	}
 	if owner == s.session.id {
-		s.wake.kick()
+		s.wake.waker.Kick()
 		return nil
 	}
 	s.touch(owner)

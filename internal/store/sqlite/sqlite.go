@@ -39,7 +39,7 @@ type Store struct {
 	reads readStatements
 
 	session *session
-	wake    *waker
+	wake    *wakeWatch
 
 	mu     sync.Mutex // held by whoever writes
 	write  *sql.DB
@@ -86,7 +86,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if s.session, err = newSession(engines); err != nil {
 		return nil, errors.Join(fault("starting a session", engines, err), s.Close())
 	}
-	s.wake = newWaker(s.log, s.session, s.requests)
+	s.wake = watchWakes(s.log, s.session, store.NewWaker(s.log, s.requests))
 	return s, nil
 }
 
@@ -143,7 +143,7 @@ func create(path string) error {
 func (s *Store) Session() string { return s.session.id }
 
 // Wake delivers the IDs of runs of this session that were sent a request to cancel.
-func (s *Store) Wake() <-chan heddle.RunID { return s.wake.out }
+func (s *Store) Wake() <-chan heddle.RunID { return s.wake.waker.Out() }
 
 // Close ends the session: its runs are orphans until somebody claims them. It may
 // be called twice.

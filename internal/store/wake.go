@@ -1,4 +1,4 @@
-package postgres
+package store
 
 import (
 	"context"
@@ -10,11 +10,11 @@ import (
 	"github.com/heddle/heddle"
 )
 
-// recheck is when requests are looked for again after that failed.
-const recheck = time.Second
+// Recheck is when requests are looked for again after that failed.
+const Recheck = time.Second
 
-// waker tells the owner of runs about requests that others leave in their rows.
-type waker struct {
+// Waker tells the owner of runs about requests that others leave in their rows.
+type Waker struct {
 	out   chan heddle.RunID
 	kicks chan struct{}
 	done  chan struct{}
@@ -24,10 +24,10 @@ type waker struct {
 	requests func(context.Context) (map[heddle.RunID]int, error)
 }
 
-// newWaker starts to deliver. requests counts the requests of each run; it is
+// NewWaker starts to deliver. requests counts the requests of each run; it is
 // called after each kick.
-func newWaker(log *slog.Logger, requests func(context.Context) (map[heddle.RunID]int, error)) *waker {
-	w := &waker{
+func NewWaker(log *slog.Logger, requests func(context.Context) (map[heddle.RunID]int, error)) *Waker {
+	w := &Waker{
 		out: make(chan heddle.RunID, 16), kicks: make(chan struct{}, 1), done: make(chan struct{}), ended: make(chan struct{}),
 		log: log, requests: requests,
 	}
@@ -35,21 +35,24 @@ func newWaker(log *slog.Logger, requests func(context.Context) (map[heddle.RunID
 	return w
 }
 
-// kick has the requests looked for.
-func (w *waker) kick() {
+// Out delivers the IDs of runs that were sent a request, again for each further one.
+func (w *Waker) Out() <-chan heddle.RunID { return w.out }
+
+// Kick has the requests looked for.
+func (w *Waker) Kick() {
 	select {
 	case w.kicks <- struct{}{}:
 	default:
 	}
 }
 
-// stop ends the waker. Nothing is delivered afterwards.
-func (w *waker) stop() {
+// Stop ends the waker. Nothing is delivered afterwards.
+func (w *Waker) Stop() {
 	close(w.done)
 	<-w.ended
 }
 
-func (w *waker) run() {
+func (w *Waker) run() {
 	defer close(w.ended)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -57,7 +60,7 @@ func (w *waker) run() {
 		<-w.done
 		cancel()
 	}()
-	again := time.NewTimer(recheck)
+	again := time.NewTimer(Recheck)
 	again.Stop()
 	told := map[heddle.RunID]int{} // requests delivered
 	var queue []heddle.RunID
@@ -81,7 +84,7 @@ func (w *waker) run() {
 			if ctx.Err() == nil {
 				w.log.Warn("looking for requests", "error", err)
 			}
-			again.Reset(recheck)
+			again.Reset(Recheck)
 			continue
 		}
 		for _, id := range slices.Sorted(maps.Keys(counts)) {
