@@ -173,7 +173,7 @@ elif (exec 3<>"/dev/tcp/$service/443") 2>/dev/null; then
 	left_out "programs in pods that talk to Kubernetes" "something else listens on $service:443"
 else
 	start kube-service socat -lf "$bed/kube-service.log" \
-		"TCP-LISTEN:443,bind=$service,fork,reuseaddr" "TCP:127.0.0.1:$api_port"
+		"TCP-LISTEN:443,bind=$service,fork,reuseaddr,backlog=128" "TCP:127.0.0.1:$api_port"
 fi
 # Their own limits on requests would be what tests of speed measure.
 client=(--kubeconfig "$kubeconfig" --kube-api-qps 1000 --kube-api-burst 2000 --leader-elect=false
@@ -184,8 +184,12 @@ start kube-scheduler "$(program kube-scheduler)" "${client[@]}"
 
 await containerd ctr --address "$kube/containerd.sock" version
 
-# The node's pods have a cgroup of their own, in each hierarchy where there are many.
+# The pods have a cgroup of their own: in each hierarchy, where there are many, or
+# with all that the kubelet asks for in the one that there is.
 if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+	for controller in cpu cpuset hugetlb memory pids; do
+		echo "+$controller" >/sys/fs/cgroup/cgroup.subtree_control || true
+	done 2>/dev/null
 	mkdir -p "/sys/fs/cgroup/$kube_name"
 else
 	for hierarchy in /sys/fs/cgroup/*/; do

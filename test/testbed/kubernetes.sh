@@ -20,8 +20,8 @@ kwok=$bed/bin/kwok-$kwok_version
 program() { echo "$bed/bin/$1-$kube_version"; }
 kube_programs=(kube-apiserver kube-controller-manager kube-scheduler kubelet kubectl)
 
-# The cluster's daemons, in the order of their start.
-kube_daemons=(etcd kube-apiserver kube-service kube-controller-manager kube-scheduler containerd kubelet)
+# The cluster's daemons, in the order of their end: etcd waits for its clients.
+kube_daemons=(kubelet containerd kube-scheduler kube-controller-manager kube-service kube-apiserver etcd)
 
 # The name of the cgroup and of the network; as an interface it may have 15 letters.
 kube_name=heddle-testbed
@@ -48,10 +48,8 @@ kube_stop() {
 	local daemon pid mount id
 	stop kwok
 	stop kubelet # it would start the containers again
-	if alive containerd; then
-		ctr --address "$kube/containerd.sock" --namespace k8s.io tasks list --quiet |
-			xargs -r timeout 30 ctr --address "$kube/containerd.sock" --namespace k8s.io tasks delete --force
-	fi &>/dev/null || true
+	find /sys/fs/cgroup -path "*/$kube_name/*" -name cgroup.procs -exec cat {} + 2>/dev/null |
+		sort -u | xargs -r kill -9 || true
 	# Each is told now, and once more by stop: a second time means at once.
 	for daemon in "${kube_daemons[@]}"; do
 		! alive "$daemon" || kill "$(cat "$bed/$daemon.pid")" || true
@@ -72,5 +70,10 @@ kube_stop() {
 	for id in $(find /var/lib/cni/results -name "$kube_name-*-eth0" 2>/dev/null | sed "s/.*$kube_name-//; s/-eth0$//"); do
 		rm -f /var/lib/cni/results/*-"$id"-*
 	done
+	# A volume that is still mounted is somebody's folder.
+	if grep -qF " $kube/" /proc/self/mountinfo; then
+		echo "still mounted in $kube: see /proc/self/mountinfo" >&2
+		return
+	fi
 	rm -rf "$kube"
 }
