@@ -234,3 +234,18 @@ func randomBytes(n int) []byte {
 	_, _ = rand.Read(data)
 	return data
 }
+
+func TestIdentity(t *testing.T) {
+	t.Parallel()
+	where := schema(t, "")
+	first, err := open(t, where).Identity(t.Context())
+	if err != nil || len(first) != 16 {
+		t.Fatalf("identity %q, error %v", first, err)
+	}
+	if again, err := open(t, where).Identity(t.Context()); again != first || err != nil {
+		t.Errorf("a second session sees %q, error %v; want %q", again, err, first)
+	}
+	if other, err := open(t, schema(t, "")).Identity(t.Context()); other == first || err != nil {
+		t.Errorf("another store has %q too, error %v", other, err)
+	}
+}
