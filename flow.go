@@ -39,6 +39,13 @@ type Flow struct {
 	MaxParallel int `json:"maxParallel,omitempty"`
 	// Deadline ends the run that long after its start. 0: none.
 	Deadline time.Duration `json:"deadline,omitempty"`
+	// Initiator and Data describe what started the run to its first steps, see [Cause].
+	Initiator string `json:"initiator,omitempty"`
+	Data      string `json:"data,omitempty"`
+	// Shared gives all steps of a run one directory, whose path is in HEDDLE_SHARED.
+	Shared bool `json:"shared,omitempty"`
+	// Concurrency keeps runs apart that must not overlap; nil: they may.
+	Concurrency *Concurrency `json:"concurrency,omitempty"`
 	// Source is the document as JSON, for those who show it or send it on.
 	Source json.RawMessage `json:"source,omitempty"`
 }
@@ -52,6 +59,22 @@ func (f *Flow) Hash() (string, error) {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:]), nil
 }
+
+// Concurrency says that of all runs with the same key, of whatever flow, one at a
+// time is past its start.
+type Concurrency struct {
+	Key  string      `json:"key"`
+	Busy Concurrence `json:"busy,omitempty"`
+}
+
+// Concurrence says what a run does whose concurrency key another one has.
+type Concurrence string
+
+const (
+	ConcurrenceQueue     Concurrence = "queue"      // wait, first come first served; the default
+	ConcurrenceCancelOld Concurrence = "cancel-old" // cancel those that have it or wait for it, then start
+	ConcurrenceReject    Concurrence = "reject"     // end at once, as an abort that names the other run
+)
 
 // Gate says when a step opens.
 type Gate string
@@ -128,6 +151,10 @@ type Step struct {
 	// is [BusyAllow]. "" : no such limit.
 	Key  string `json:"key,omitempty"`
 	Busy Busy   `json:"busy,omitempty"`
+	// Pool is a named number of places, shared by all runs of a store, of which each
+	// attempt takes Weight (0 means 1) for as long as it is open. "": none.
+	Pool   string `json:"pool,omitempty"`
+	Weight int    `json:"weight,omitempty"`
 	// MaxVisits bounds how often the step opens in one run. The arrival beyond it
 	// turns the outcome of the step that it comes from into an abort. 0: no bound.
 	MaxVisits int `json:"maxVisits,omitempty"`
@@ -178,8 +205,12 @@ type Work struct {
 	// The process executor runs Entrypoint followed by Command.
 	Entrypoint []string `json:"entrypoint,omitempty"`
 	Command    []string `json:"command,omitempty"`
-	// Env maps variable names to values.
-	Env map[string]string `json:"env,omitempty"`
+	// Env maps variable names to values. From holds the variables whose values come
+	// from elsewhere when an attempt starts; a name is in one of the two.
+	Env  map[string]string `json:"env,omitempty"`
+	From map[string]Source `json:"from,omitempty"`
+	// Message is the file in which the program may leave a text; nil: there is none.
+	Message *MessageFile `json:"message,omitempty"`
 	// Dir is the working directory; "" is the executor's default.
 	Dir string `json:"dir,omitempty"`
 	// Those that follow are for containers; the process executor ignores them.
@@ -191,6 +222,57 @@ type Work struct {
 	// Memory, in bytes, and CPUs, such as 0.5, bound the use of both. 0: no bound.
 	Memory int64   `json:"memory,omitempty"`
 	CPUs   float64 `json:"cpus,omitempty"`
+	// Kubernetes is for that executor alone.
+	Kubernetes *Kubernetes `json:"kubernetes,omitempty"`
+}
+
+// Source says where the value of a variable comes from. One of its fields is set.
+// What File, Env and Secret give is a secret: it is looked up when an attempt
+// starts, never stored, and masked in logs and outputs. What cannot be found makes
+// the attempt one that could not be started.
+type Source struct {
+	File string `json:"file,omitempty"` // a path, seen from the engine; a line end at the end of the file does not count
+	Env  string `json:"env,omitempty"`  // a variable of the engine's own environment
+	// Secret is name/key of a Kubernetes Secret in the namespace of the attempt.
+	Secret string `json:"secret,omitempty"`
+	// Output is step.name: an output of the latest visit of a step. Values that are no
+	// strings are given as JSON, those of a matrix as a JSON array in its order.
+	Output string `json:"output,omitempty"`
+	// Cause is what led to the visit.
+	Cause Cause `json:"cause,omitempty"`
+}
+
+// Cause is a property of what led to a visit: the visit before it, or the start of the run.
+type Cause string
+
+// The properties of a cause (orca's ORCA_INITIATOR and ORCA_DATA).
+const (
+	CauseName    Cause = "name"    // of the step; at the start of the run, the flow's Initiator
+	CauseMessage Cause = "message" // the text in its message file; at the start of the run, the flow's Data
+)
+
+// MessageFile is how a program leaves a text of at most 4096 bytes, as Kubernetes
+// does it with termination messages. It comes back as [Exit.Termination].
+type MessageFile struct {
+	Env  string `json:"env,omitempty"`  // the variable that tells the path; "" for none
+	Path string `json:"path,omitempty"` // in containers; "" means /dev/termination-log
+}
+
+// Kubernetes is what a step asks of Kubernetes alone, and how its Job is to be made.
+type Kubernetes struct {
+	// Namespace is where the Job goes; "" is the executor's.
+	Namespace string `json:"namespace,omitempty"`
+	// JobName is the name that the Job is to have as far as that is legal; "" is the attempt's ID.
+	JobName string `json:"jobName,omitempty"`
+	// Template is a batch/v1 JobTemplateSpec, a user's manifest: it is taken as it is,
+	// and of the Work only what Env, From and Message add is put into its containers.
+	Template json.RawMessage `json:"template,omitempty"`
+	// JobSpec holds fields of a batch/v1 JobSpec, its template aside, that are merged into the Job's (rego's metadata).
+	JobSpec json.RawMessage `json:"jobSpec,omitempty"`
+	// PodTemplate is a strategic merge patch on the core/v1 PodTemplateSpec.
+	PodTemplate json.RawMessage `json:"podTemplate,omitempty"`
+	// Bare asks for a Pod without a Job.
+	Bare bool `json:"bare,omitempty"`
 }
 
 // GateOf returns the step's gate with its default.

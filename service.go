@@ -74,6 +74,8 @@ const (
 	WaitMatrix   = "matrix-limit" // as many of the matrix are open as may be
 	WaitParallel = "run-limit"    // as many attempts of the run are open as may be
 	WaitBackoff  = "back-off"     // failed, and waits to be tried again
+	WaitRuns     = "other-runs"   // another run has the concurrency key
+	WaitPool     = "pool-full"    // the places of the step's pool are taken
 	WaitExecutor = "executor"     // the executor has not acknowledged or started it yet
 	WaitStore    = "store"        // the store does not accept writes
 )

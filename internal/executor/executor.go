@@ -44,12 +44,22 @@ type Lister interface {
 	Held(ctx context.Context) ([]heddle.AttemptID, error)
 }
 
+// Sharer is implemented by executors that can give the attempts of a run a
+// directory in common, see [Spec.Shared].
+type Sharer interface {
+	// Unshare deletes the directories of runs that have ended. Unknown ones are ignored.
+	Unshare(ctx context.Context, runs []heddle.RunID) error
+	// Shares returns the runs whose directories exist, so that leftovers of a crash
+	// can be swept up.
+	Shares(ctx context.Context) ([]heddle.RunID, error)
+}
+
 // Spec is an attempt to be run, with everything resolved.
 type Spec struct {
 	Attempt heddle.AttemptID `json:"attempt"`
 	Place   string           `json:"place"` // as committed with the attempt
 	Step    string           `json:"step"`
-	Work    heddle.Work      `json:"work"` // Env is complete
+	Work    heddle.Work      `json:"work"` // Env is complete; From holds Kubernetes Secrets only
 	// Timeout ends the attempt that long after its program started, also when no
 	// engine is there to see it; its end has reason [TimedOut]. 0: no limit.
 	Timeout time.Duration `json:"timeout,omitempty"`
@@ -60,6 +70,12 @@ type Spec struct {
 	Files   []File            `json:"files,omitempty"`
 	Volumes []string          `json:"volumes,omitempty"` // docker's --volume syntax
 	Labels  map[string]string `json:"labels,omitempty"`
+	// Mask lists texts that are replaced by three asterisks in the log and in what
+	// comes back of the output: the values of secrets.
+	Mask []string `json:"mask,omitempty"`
+	// Shared names the directory that all attempts of a run share, whose path is put
+	// into HEDDLE_SHARED; "" for none. It is made by the first attempt that has it.
+	Shared heddle.RunID `json:"shared,omitempty"`
 	// Log bounds what is kept of the output, in bytes. 0: [DefaultLogLimit].
 	Log int64 `json:"log,omitempty"`
 }
