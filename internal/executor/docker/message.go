@@ -148,8 +148,8 @@ func (a *attempt) placeMessage(ctx context.Context, target string) error {
 		if err == nil {
 			break
 		}
-		if !errdefs.IsNotFound(err) {
-			return copyFault("looking for the folder of the message file", err)
+		if !errdefs.IsNotFound(err) && !errdefs.IsInternal(err) { // internal: a file is on the way
+			return temporary("looking for the folder of the message file", err)
 		}
 		dir = path.Dir(dir)
 	}
@@ -167,19 +167,24 @@ func (a *attempt) placeMessage(ctx context.Context, target string) error {
 	if fault = errors.Join(fault, w.Close()); fault != nil {
 		return fmt.Errorf("packing the message file: %w", fault)
 	}
-	_, err := a.e.cli.CopyToContainer(ctx, a.containerID(), client.CopyToContainerOptions{DestinationPath: dir, Content: &buf})
-	if err != nil {
-		return copyFault("making the message file "+target, err)
-	}
-	return nil
+	return a.unpack(ctx, "making the message file "+target, dir, buf.Bytes())
 }
 
-// copyFault tells what can never be copied from what may work the next time.
-func copyFault(what string, err error) error {
-	if userError(err) {
-		return refusal("%s: %v", what, err)
+// unpack has a tar archive unpacked in a directory of the container. What the daemon
+// cannot do again and again is refused.
+func (a *attempt) unpack(ctx context.Context, what, dir string, archive []byte) error {
+	retry := &pause{firstRetry}
+	for try := 1; ; try++ {
+		_, err := a.e.cli.CopyToContainer(ctx, a.containerID(), client.CopyToContainerOptions{DestinationPath: dir, Content: bytes.NewReader(archive)})
+		switch {
+		case err == nil:
+			return nil
+		case userError(err), errdefs.IsInternal(err) && try == maxTries:
+			return refusal("%s: %v", what, err)
+		case !errdefs.IsInternal(err) || !retry.wait(ctx, nil):
+			return temporary(what, err)
+		}
 	}
-	return temporary(what, err)
 }
 
 // readMessage puts what the program left in its message file into exit. An error

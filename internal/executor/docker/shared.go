@@ -46,11 +46,7 @@ func (a *attempt) openShared(ctx context.Context) error {
 	if err := errors.Join(w.WriteHeader(header), w.Close()); err != nil {
 		return fmt.Errorf("packing the shared directory: %w", err)
 	}
-	_, err := a.e.cli.CopyToContainer(ctx, a.containerID(), client.CopyToContainerOptions{DestinationPath: filesDir, Content: &buf})
-	if err != nil {
-		return copyFault("opening the shared directory to all users", err)
-	}
-	return nil
+	return a.unpack(ctx, "opening the shared directory to all users", filesDir, buf.Bytes())
 }
 
 // Unshare deletes the shared directories of runs. One that a container still has is
