@@ -1,7 +1,6 @@
 package kube
 
 import (
-	"encoding/json"
 	"maps"
 	"path"
 	"slices"
@@ -20,8 +19,6 @@ const (
 	// maxPlain is how many bytes of variables a Pod carries itself: Pods are kept and
 	// sent around whole.
 	maxPlain = 16 << 10
-	// maskKey is the entry of a Secret that says what to mask in the log, as a JSON array.
-	maskKey = "mask"
 	// defaultMessagePath is where Kubernetes looks for a termination message.
 	defaultMessagePath = corev1.TerminationMessagePathDefault
 	envContext         = "KOG_CONTEXT" // job files have it (kog)
@@ -73,14 +70,6 @@ func variables(spec executor.Spec) (*vars, *corev1.Secret, error) {
 		secret.Data[fileKey(file)] = file.Data
 		size += len(file.Data)
 	}
-	if len(spec.Mask) > 0 {
-		text, err := json.Marshal(spec.Mask)
-		if err != nil {
-			return nil, nil, refusal("noting what to mask: %v", err)
-		}
-		secret.Data[maskKey] = text
-		size += len(text)
-	}
 	if size > corev1.MaxSecretSize {
 		return nil, nil, refusal("variables and context have %d bytes together, and a Secret of Kubernetes holds %d at most; hand on less",
 			size, corev1.MaxSecretSize)
@@ -90,24 +79,21 @@ func variables(spec executor.Spec) (*vars, *corev1.Secret, error) {
 
 func secretive(spec executor.Spec) bool {
 	_, job := spec.Work.Env[envContext]
-	if job || len(spec.Files) > 0 || len(spec.Mask) > 0 {
+	if job || len(spec.Files) > 0 {
 		return true
 	}
 	size := 0
 	for name, value := range spec.Work.Env {
 		size += len(name) + len(value)
+		holds := func(secret string) bool { return secret != "" && strings.Contains(value, secret) }
+		if slices.ContainsFunc(spec.Mask, holds) {
+			return true
+		}
 	}
 	return size > maxPlain
 }
 
 func fileKey(file executor.File) string { return "file-" + digest(file.Name) }
-
-// Mask reads what to mask in the log from the Secret of an attempt.
-func Mask(secret *corev1.Secret) []string {
-	var mask []string
-	_ = json.Unmarshal(secret.Data[maskKey], &mask) // is ours, and well-formed
-	return mask
-}
 
 // into puts variables, files and the path of the message file into all containers.
 func (v *vars) into(pod *corev1.PodSpec, spec executor.Spec) {

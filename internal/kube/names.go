@@ -19,7 +19,6 @@ const (
 	annotationGrace     = "heddle.dev/grace"
 	annotationLog       = "heddle.dev/log"
 	annotationContainer = "heddle.dev/container" // whose end is the attempt's
-	annotationMasked    = "heddle.dev/masked"    // the Secret says what to mask in the log
 )
 
 // maxName is the longest name of a Job, in bytes: its Pods have it in a label.

@@ -13,7 +13,6 @@ type Terms struct {
 	Grace   time.Duration
 	Log     int64  // how many bytes of the output are kept
 	Main    string // the container whose end is the attempt's; "": the first
-	Masked  bool   // the Secret says what to mask
 }
 
 // TermsOf reads the annotations of a Job or Pod. Ours are well-formed; what is not
@@ -22,7 +21,7 @@ func TermsOf(annotations map[string]string) (t Terms) {
 	t.Timeout, _ = time.ParseDuration(annotations[annotationTimeout])
 	t.Grace, _ = time.ParseDuration(annotations[annotationGrace])
 	t.Log, _ = strconv.ParseInt(annotations[annotationLog], 10, 64)
-	t.Main, t.Masked = annotations[annotationContainer], annotations[annotationMasked] != ""
+	t.Main = annotations[annotationContainer]
 	return t
 }
 
@@ -36,9 +35,6 @@ func annotate(spec executor.Spec, main string) map[string]string {
 	}
 	if spec.Log > 0 {
 		a[annotationLog] = strconv.FormatInt(spec.Log, 10)
-	}
-	if len(spec.Mask) > 0 {
-		a[annotationMasked] = "true"
 	}
 	return a
 }

@@ -32,7 +32,7 @@ type attempt struct {
 	mu        sync.Mutex
 	root      ref // what was or is to be made
 	making    bool
-	mask      []string // what to mask in the log; nil: what the Secret says
+	mask      []string // texts to be masked in what comes of it
 	following bool     // somebody follows it, or has to the end
 	over      bool
 	told      bool // that it runs
@@ -55,10 +55,26 @@ func newAttempt(e *Executor, id heddle.AttemptID) *attempt {
 }
 
 // makes notes what is about to be made.
-func (a *attempt) makes(root ref, mask []string) {
+func (a *attempt) makes(root ref) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.root, a.making, a.mask = root, true, mask
+	a.root, a.making = root, true
+}
+
+// masks says what is to be masked in what comes of the attempt. Who knows nothing of
+// that takes nothing back.
+func (a *attempt) masks(texts []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(texts) > 0 {
+		a.mask = texts
+	}
+}
+
+func (a *attempt) masker() *executor.Masker {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return executor.NewMasker(a.mask)
 }
 
 // made returns what may have been made.
@@ -330,7 +346,7 @@ func (a *attempt) finish(out *output, view kube.View, verdict kube.Verdict) {
 		a.timer.Stop()
 	}
 	a.mu.Unlock()
-	exit := verdict.Exit
+	exit, mask := verdict.Exit, a.masker()
 	if !verdict.Started.IsZero() {
 		read := view.Pods
 		if verdict.Pod != nil {
@@ -346,6 +362,8 @@ func (a *attempt) finish(out *output, view kube.View, verdict kube.Verdict) {
 			exit.Message = "the output could not be kept: " + err.Error()
 		}
 	}
+	exit.Message = mask.String(exit.Message)
+	exit.Termination = executor.Termination([]byte(exit.Termination), mask)
 	if a.ctx.Err() == nil {
 		a.e.opts.Sink(executor.Report{Attempt: a.id, Started: exit.Started, Exit: &exit})
 	}

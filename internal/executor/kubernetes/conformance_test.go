@@ -30,7 +30,7 @@ func TestConformance(t *testing.T) {
 					"PATH", "HOME", "HOSTNAME", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "KUBERNETES_SERVICE_PORT_HTTPS",
 					"KUBERNETES_PORT", "KUBERNETES_PORT_443_TCP", "KUBERNETES_PORT_443_TCP_PROTO", "KUBERNETES_PORT_443_TCP_PORT", "KUBERNETES_PORT_443_TCP_ADDR",
 				},
-				Burst: 8, Patience: wait, MixedStreams: true,
+				Burst: 8, Patience: wait, MixedStreams: true, MessagePath: true,
 				// A shell that is the first process of its container cannot be killed from within.
 				Signals: false,
 				// A kubelet that stops a container does not look up until that is done.

@@ -286,15 +286,17 @@ func (e *Executor) elsewhere(id heddle.AttemptID, place string) error {
 
 // Adopt takes acknowledged attempts over. Those that another cluster has are left
 // alone, and named in the error.
-func (e *Executor) Adopt(ctx context.Context, attempts []heddle.Attempt) error {
+func (e *Executor) Adopt(ctx context.Context, adoptions []executor.Adoption) error {
 	var faults []error
 	var missing []heddle.AttemptID
-	for _, at := range attempts {
+	for _, adoption := range adoptions {
+		at := adoption.Attempt
 		if at.Place != e.place {
 			faults = append(faults, e.elsewhere(at.ID, at.Place))
 			continue
 		}
 		a := e.attempt(at.ID)
+		a.masks(adoption.Mask)
 		if at.Stop != "" {
 			a.setEnding(kube.Ending{Reason: heddle.Stopped, Message: at.Stop})
 		}

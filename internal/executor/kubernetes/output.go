@@ -67,7 +67,7 @@ func (o *output) open(pod *corev1.Pod) {
 		return
 	}
 	opts := executor.CaptureOptions{
-		Limit: o.a.terms(pod).Log, ResultOnStderr: true, Now: func() time.Time { return o.now },
+		Limit: o.a.terms(pod).Log, ResultOnStderr: true, Mask: o.a.masker(), Now: func() time.Time { return o.now },
 	}
 	if o.a.e.opts.Logs != nil {
 		if o.log, o.err = o.a.e.opts.Logs(o.a.id); o.err == nil {

@@ -50,16 +50,17 @@ func (e *Executor) Start(ctx context.Context, spec executor.Spec) error {
 	a := e.attempt(spec.Attempt)
 	a.starting.Lock()
 	defer a.starting.Unlock()
+	a.masks(spec.Mask)
 	if a.begun() {
 		return nil
 	}
 	if len(e.those(spec.Attempt)) == 0 {
-		a.makes(root, spec.Mask)
+		a.makes(root)
 		if err := a.create(ctx, objects); err != nil {
 			if _, refused := executor.Refused(err); refused {
 				a.withdraw(ctx, objects)
 			}
-			return err
+			return executor.MaskError(err, spec.Mask)
 		}
 	}
 	a.begin()
