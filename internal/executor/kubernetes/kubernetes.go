@@ -128,6 +128,10 @@ func Open(ctx context.Context, opts Options) (*Executor, error) {
 	if err != nil {
 		return nil, err
 	}
+	return open(ctx, opts, cluster)
+}
+
+func open(ctx context.Context, opts Options, cluster *Cluster) (*Executor, error) {
 	client, err := newAPI(cluster.config, limits{opts.QPS, opts.Burst, opts.Waited}, opts.Log)
 	if err != nil {
 		return nil, cluster.unavailable(err)
