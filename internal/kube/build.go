@@ -99,6 +99,9 @@ func Build(spec executor.Spec, o Options) (*Objects, error) {
 		return nil, err
 	}
 	job.Spec.Template = *template
+	if !Single(job) {
+		job.Spec.Template.Annotations[annotationMany] = "true"
+	}
 	objects.Job = job
 	return objects, nil
 }

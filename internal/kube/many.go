@@ -13,6 +13,9 @@ import (
 
 // finished returns the condition that says how a Job has ended; nil: it has not.
 func finished(job *batchv1.Job) *batchv1.JobCondition {
+	if job == nil {
+		return nil
+	}
 	for i, c := range job.Status.Conditions {
 		if c.Status == corev1.ConditionTrue && (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) {
 			return &job.Status.Conditions[i]
@@ -37,6 +40,9 @@ func judgeMany(v View, end Ending) Verdict {
 		if !started.IsZero() && (verdict.Started.IsZero() || started.Before(verdict.Started)) {
 			verdict.Started, verdict.State = started, Running
 		}
+	}
+	if v.Job == nil && !v.JobGone {
+		return verdict // the Job has not been heard of yet
 	}
 	if c := finished(v.Job); c != nil {
 		over := jobEnd(v, c, end)

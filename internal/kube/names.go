@@ -18,6 +18,7 @@ const (
 	annotationTimeout   = "heddle.dev/timeout"
 	annotationGrace     = "heddle.dev/grace"
 	annotationLog       = "heddle.dev/log"
+	annotationMany      = "heddle.dev/many"      // the Job may have several Pods
 	annotationContainer = "heddle.dev/container" // whose end is the attempt's
 )
 

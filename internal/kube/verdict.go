@@ -54,7 +54,7 @@ func Judge(v View, end Ending) Verdict {
 	if len(v.Pods) == 0 {
 		return judgeNone(v, end)
 	}
-	if v.Job != nil && !Single(v.Job) {
+	if v.Job != nil && !Single(v.Job) || v.Pods[0].Annotations[annotationMany] != "" {
 		return judgeMany(v, end)
 	}
 	return judgePod(v, v.Pods[0], end)

@@ -63,6 +63,8 @@ func status(name string, state corev1.ContainerState) func(*corev1.Pod) {
 	}
 }
 
+func ofMany(p *corev1.Pod) { p.Annotations[annotationMany] = "true" }
+
 func waits(reason, message string) func(*corev1.Pod) {
 	return status(Main, corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}})
 }
@@ -186,6 +188,8 @@ func TestJudge(t *testing.T) {
 		"one of several Pods has failed":    {job: job(many), pods: []*corev1.Pod{pod(exits(Main, 1, "", ""), failed)}, want: Running},
 		"several Pods, and the Job is done": {job: job(many, condition(batchv1.JobComplete, "", "")), pods: []*corev1.Pod{pod(exits(Main, 1, "", ""), failed), pod(exits(Main, 0, "", "ok"))}, want: Over, exit: heddle.Exit{Reason: heddle.Exited, Started: noon(), Ended: at(20).UTC(), Termination: "ok"}},
 		"several Pods, and the Job fails":   {job: job(many, condition(batchv1.JobFailed, "BackoffLimitExceeded", "six times")), pods: []*corev1.Pod{pod(exits(Main, 3, "", ""), failed)}, want: Over, exit: heddle.Exit{Reason: heddle.Exited, Code: 3, Message: "BackoffLimitExceeded: six times", Started: noon(), Ended: at(20).UTC()}},
+		"several Pods, before the Job":      {pods: []*corev1.Pod{pod(exits(Main, 1, "", ""), failed, ofMany)}, want: Running},
+		"several Pods, without the Job":     {jobGone: true, pods: []*corev1.Pod{pod(exits(Main, 1, "", ""), failed, ofMany)}, want: Over, exit: never(heddle.Lost, "its Job was deleted")},
 		"several Pods, and the Job is gone": {job: job(many, beingDeleted), jobGone: true, pods: []*corev1.Pod{pod(runs(Main))}, end: stop, want: Over, exit: never(heddle.Stopped, "cancelled")},
 	}
 	for name, test := range tests {

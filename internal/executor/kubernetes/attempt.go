@@ -109,14 +109,11 @@ func (a *attempt) begin() {
 	}
 }
 
-// adopt takes an attempt over of which nothing was found at first.
-func (a *attempt) adopt() {
-	if len(a.e.those(a.id)) == 0 {
-		a.mu.Lock()
-		a.jobGone = true
-		a.mu.Unlock()
-	}
-	a.begin()
+// isGone notes that the cluster has nothing of the attempt.
+func (a *attempt) isGone() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.jobGone = true
 }
 
 // seen takes news from the cluster.
@@ -125,6 +122,9 @@ func (a *attempt) seen(object metav1.Object, gone bool) {
 	switch o := object.(type) {
 	case *batchv1.Job:
 		a.job, a.jobGone = o, gone
+		if !a.making { // what owns a Job can be told from it only
+			a.root, a.making = rootOf([]metav1.Object{o})
+		}
 	case *corev1.Pod:
 		a.pods[o.UID], a.podGone[o.UID] = o, gone
 	}
@@ -166,13 +166,18 @@ func (a *attempt) follow() {
 	defer out.close()
 	watch := &patience{a: a, timer: time.NewTimer(time.Hour)}
 	defer watch.timer.Stop()
-	for {
+	late := newPause()
+	for a.ctx.Err() == nil {
 		view, verdict := a.look()
 		if !verdict.Started.IsZero() {
 			a.runs(verdict)
 		}
 		switch verdict.State {
 		case kube.Over:
+			if len(view.Pods) == 0 && a.hasPods(view) {
+				late.wait(a.ctx, a.changed)
+				continue
+			}
 			a.finish(out, view, verdict)
 			return
 		case kube.Running:
@@ -187,6 +192,23 @@ func (a *attempt) follow() {
 		case <-watch.timer.C:
 		case <-a.ctx.Done():
 			return
+		}
+	}
+}
+
+// hasPods asks for the Pods of an attempt whose Job tells of its end: news of Jobs and
+// of Pods come on ways of their own, and those of Pods may be late.
+func (a *attempt) hasPods(view kube.View) bool {
+	if view.Job == nil {
+		return false
+	}
+	for pause := newPause(); ; {
+		list, err := a.e.api.list(a.ctx, pods(), view.Job.Namespace, kube.Selector(a.e.opts.StoreID, a.id))
+		if err == nil {
+			return len(list.(*corev1.PodList).Items) > 0
+		}
+		if !pause.wait(a.ctx, nil) {
+			return false
 		}
 	}
 }
@@ -338,6 +360,17 @@ func (a *attempt) endOne(ctx context.Context, object ref, how metav1.DeletionPro
 	return nil
 }
 
+// bury deletes a Job whose Pod the cluster has ended, lest it makes another one: a
+// queue that takes a Job's place away suspends it, and goes on with it later.
+func (a *attempt) bury(job *batchv1.Job) {
+	for pause := newPause(); ; {
+		err := a.endOne(a.ctx, ref{jobs(), job.Namespace, job.Name}, metav1.DeletePropagationBackground, nil)
+		if err == nil || !pause.wait(a.ctx, nil) {
+			return
+		}
+	}
+}
+
 // finish reports the end, after what is left of the output.
 func (a *attempt) finish(out *output, view kube.View, verdict kube.Verdict) {
 	a.mu.Lock()
@@ -347,6 +380,9 @@ func (a *attempt) finish(out *output, view kube.View, verdict kube.Verdict) {
 	}
 	a.mu.Unlock()
 	exit, mask := verdict.Exit, a.masker()
+	if exit.Reason == heddle.Broken && view.Job != nil && !view.JobGone {
+		a.bury(view.Job)
+	}
 	if !verdict.Started.IsZero() {
 		read := view.Pods
 		if verdict.Pod != nil {

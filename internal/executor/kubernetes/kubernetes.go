@@ -14,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/heddle/heddle"
 	"github.com/heddle/heddle/internal/executor"
@@ -311,41 +312,54 @@ func (e *Executor) Adopt(ctx context.Context, adoptions []executor.Adoption) err
 		}
 	}
 	if len(missing) > 0 {
-		if err := e.search(ctx); err != nil {
+		found, err := e.search(ctx)
+		if err != nil {
 			return errors.Join(append(faults, err)...)
 		}
 		for _, id := range missing {
-			e.attempt(id).adopt()
+			a := e.attempt(id)
+			if !found[id] {
+				a.isGone()
+			}
+			a.begin()
 		}
 	}
 	return errors.Join(faults...)
 }
 
-// search watches all namespaces in which the store has something, as far as we may know.
-func (e *Executor) search(ctx context.Context) error {
-	for _, k := range []kind{jobs(), pods()} {
-		list, err := e.api.list(ctx, k, "", kube.Selector(e.opts.StoreID, ""))
-		if apierrors.IsForbidden(err) {
-			return nil // then nothing was started in others than those we watch
-		}
-		if err != nil {
-			return temporary("looking for attempts", err)
-		}
-		items, err := meta.ExtractList(list)
-		if err != nil {
-			return temporary("looking for attempts", err)
-		}
-		for _, item := range items {
-			object, err := meta.Accessor(item)
-			if err != nil {
-				return temporary("looking for attempts", err)
+// search returns the attempts of which the cluster has something, as it is now, and
+// sees to it that their namespaces are watched.
+func (e *Executor) search(ctx context.Context) (map[heddle.AttemptID]bool, error) {
+	found := map[heddle.AttemptID]bool{}
+	namespaces := []string{""}
+	for i := 0; i < len(namespaces); i++ {
+		for _, k := range []kind{jobs(), pods()} {
+			list, err := e.api.list(ctx, k, namespaces[i], kube.Selector(e.opts.StoreID, ""))
+			if apierrors.IsForbidden(err) && namespaces[i] == "" {
+				// Then nothing was started in others than those we watch.
+				namespaces = append(namespaces, append([]string{e.cluster.Namespace}, e.opts.Namespaces...)...)
+				break
 			}
-			if _, err := e.scope(ctx, object.GetNamespace()); err != nil {
-				return err
+			var items []runtime.Object
+			if err == nil {
+				items, err = meta.ExtractList(list)
+			}
+			if err != nil {
+				return nil, temporary("looking for attempts", err)
+			}
+			for _, item := range items {
+				object, err := meta.Accessor(item)
+				if err != nil {
+					return nil, temporary("looking for attempts", err)
+				}
+				found[attemptOf(object)] = true
+				if _, err := e.scope(ctx, object.GetNamespace()); err != nil {
+					return nil, err
+				}
 			}
 		}
 	}
-	return nil
+	return found, nil
 }
 
 // Stop ends an attempt: its Pod is deleted, with grace in whole seconds and one at least.

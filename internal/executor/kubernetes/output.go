@@ -136,15 +136,14 @@ func (o *output) complete(pods []*corev1.Pod) error {
 		return nil
 	}
 	close(o.died)
-	o.drain()
-	if o.all {
-		return nil
+	if err := o.drain(); err != nil || o.all {
+		return err
 	}
 	return o.rest(pods[0])
 }
 
 // drain waits for the background reader, for as long as it gets on.
-func (o *output) drain() {
+func (o *output) drain() error {
 	done := make(chan struct{})
 	go func() {
 		o.reading.Wait()
@@ -155,10 +154,10 @@ func (o *output) drain() {
 	for before := o.taken.Load(); ; {
 		select {
 		case <-done:
-			return
+			return nil
 		case <-tick.C:
 		case <-o.a.ctx.Done():
-			return
+			return o.a.ctx.Err()
 		}
 		now := o.taken.Load()
 		if now == before {

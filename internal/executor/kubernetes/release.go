@@ -104,7 +104,6 @@ func (e *Executor) Release(ctx context.Context, ids []heddle.AttemptID) error {
 // root forgets an attempt and returns what is to be deleted of it.
 func (e *Executor) root(id heddle.AttemptID) (ref, bool) {
 	objects := e.those(id)
-	root, ok := rootOf(objects)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if len(objects) > 0 {
@@ -114,11 +113,11 @@ func (e *Executor) root(id heddle.AttemptID) (ref, bool) {
 	delete(e.attempts, id)
 	if a != nil {
 		a.cancel()
-		if !ok {
-			root, ok = a.made()
+		if root, ok := a.made(); ok {
+			return root, true
 		}
 	}
-	return root, ok
+	return rootOf(objects)
 }
 
 // isDeleted drops the note that an attempt is released, when the last of it is gone.
