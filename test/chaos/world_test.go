@@ -76,6 +76,8 @@ func (p *points) pass() {
 type backend interface {
 	store.Store
 	store.History
+	store.Turns
+	heddle.Pools
 }
 
 // openStore opens the database at a URL, or the one in a directory.
@@ -97,6 +99,13 @@ func (s fragileStore) Apply(ctx context.Context, changes []heddle.Change) ([]sto
 	answers, err := s.backend.Apply(ctx, changes)
 	s.points.pass()
 	return answers, err
+}
+
+func (s fragileStore) Ask(ctx context.Context, run heddle.RunID, epoch int64, asks []store.Ask) ([]store.Reply, error) {
+	s.points.pass()
+	replies, err := s.backend.Ask(ctx, run, epoch, asks)
+	s.points.pass()
+	return replies, err
 }
 
 // fragileExecutor exits before and after its n-th call.
@@ -160,8 +169,9 @@ func engineRun(ctx context.Context, dir string) error {
 	}
 	defer st.Close()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	fragile := fragileStore{st, pts}
 	eng := engine.Start(ctx, engine.Options{
-		Store: fragileStore{st, pts}, History: st, Log: log, Grace: time.Second,
+		Store: fragile, History: st, Turns: fragile, Pools: st, Log: log, Grace: time.Second,
 		Open: func(ctx context.Context, name string, sink executor.Sink) (executor.Executor, error) {
 			x, err := openExecutor(ctx, dir, name, log, sink)
 			return fragileExecutor{x, pts}, err
