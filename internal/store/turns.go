@@ -57,8 +57,8 @@ const (
 
 // Turns keeps runs of all sessions apart, by keys and pools.
 //
-// Who asks stands in line behind those who asked for the same name before, and is
-// granted its turn when what there is suffices for it and nobody waits before it. In
+// Who asks stands in line behind those who asked for the same name before; for its
+// key a run stands there from the change that creates it. It is granted its turn when what there is suffices for it and nobody waits before it. In
 // line only those count that can go on: a run whose session is over is passed over
 // until somebody has claimed it, and then has the place that it had. So are those
 // who want more than the whole pool, and runs that have been asked to end and wait
@@ -90,6 +90,15 @@ func PoolInUse(name string, run heddle.RunID) error {
 // NoPool is the error of deleting a pool that does not exist.
 func NoPool(name string) error {
 	return heddle.Errorf(heddle.CodeNotFound, "there is no pool %q: see 'heddle pools list'", name)
+}
+
+// KeyOf returns the concurrency key for which the run that a change creates waits, if
+// it is to wait for one.
+func KeyOf(c *heddle.Change) (key string, waits bool) {
+	if c.Flow == nil || c.Flow.Concurrency == nil || c.Run.State != heddle.RunPending {
+		return "", false
+	}
+	return c.Flow.Concurrency.Key, true
 }
 
 // MayWait reports whether a run can stand in lines, going by its rows alone.

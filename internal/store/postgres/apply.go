@@ -181,16 +181,16 @@ func chainsOf(changes []heddle.Change, left []int) (chains map[heddle.RunID]chai
 }
 
 // commit sends a group, and returns the runs whose chains are committed. What these
-// give back is given on in the same transaction.
+// wait for and give back is noted in the same transaction.
 func (s *Store) commit(ctx context.Context, g *group, flows map[string]*heddle.Change) (done []heddle.RunID, err error) {
-	if len(g.releases) == 0 {
+	if len(g.releases)+len(g.keys) == 0 {
 		done, err = s.send(ctx, s.pool, g, flows)
 	} else {
 		err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 			if done, err = s.send(ctx, tx, g, flows); err != nil {
 				return err
 			}
-			return s.release(ctx, tx, done, g.releases)
+			return s.turns(ctx, tx, done, g)
 		})
 	}
 	if err == nil {

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -161,29 +162,34 @@ func (s *Store) Regrant(ctx context.Context) error {
 	return err
 }
 
-// release takes what runs give back, each of them with its row locked by a change in
-// the same transaction, and gives it to those whose turn it is.
-func (s *Store) release(ctx context.Context, tx pgx.Tx, done []heddle.RunID, releases map[heddle.RunID][]int) error {
-	const given = ` t USING (SELECT DISTINCT * FROM unnest($1::text[], $2::bigint[]) AS u (run, visit)) u WHERE t.run = u.run AND (u.visit = 0 OR u.visit = t.visit)`
-	var runs []string
+// turns takes what runs give back, each of them with its row locked by a change in the
+// same transaction, and gives it to those whose turn it is. Runs that were made and
+// wait for their key are put in line.
+func (s *Store) turns(ctx context.Context, tx pgx.Tx, done []heddle.RunID, g *group) error {
+	const given = `FROM unnest($1::text[], $2::bigint[]) AS u (run, visit) WHERE t.run = u.run AND (u.visit = 0 OR u.visit = t.visit)`
+	var runs, made, keys []string
 	var visits []int64
 	for _, id := range done {
-		for _, visit := range releases[id] {
+		for _, visit := range g.releases[id] {
 			runs, visits = append(runs, encode(id)), append(visits, int64(visit))
 		}
+		if key, ok := g.keys[id]; ok && !slices.Contains(g.releases[id], 0) {
+			made, keys = append(made, encode(id)), append(keys, encode(key))
+		}
 	}
-	if len(runs) == 0 {
-		return nil
-	}
-	lines, err := linesOf(ctx, tx, `SELECT DISTINCT t.pool, t.name FROM turns t, unnest($1::text[], $2::bigint[]) AS u (run, visit)
-		WHERE t.run = u.run AND (u.visit = 0 OR u.visit = t.visit)`, runs, visits)
+	lines, err := linesOf(ctx, tx, `SELECT DISTINCT t.pool, t.name FROM turns t WHERE EXISTS (SELECT `+given+`)
+		UNION SELECT false, unnest($3::text[])`, runs, visits, keys)
 	if err != nil || len(lines.pools) == 0 {
 		return err
 	}
 	if err := lines.lock(ctx, tx); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, `DELETE FROM turns`+given, runs, visits); err != nil {
+	if _, err := tx.Exec(ctx, `INSERT INTO turns (pool, name, run, visit, attempt, weight)
+		SELECT false, u.name, u.run, 0, 0, 1 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS u (run, name, nth) ORDER BY u.nth`, made, keys); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `DELETE FROM turns t WHERE EXISTS (SELECT `+given+`)`, runs, visits); err != nil {
 		return err
 	}
 	return s.grantAll(ctx, tx, lines)

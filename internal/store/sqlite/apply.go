@@ -168,6 +168,9 @@ func (s *Store) createRun(ctx context.Context, c *heddle.Change) (bool, error) {
 			return false, err
 		}
 	}
+	if key, waits := store.KeyOf(c); waits {
+		return true, s.line(ctx, r.ID, &store.Ask{Name: key, Weight: 1})
+	}
 	return true, nil
 }
 
