@@ -74,6 +74,7 @@ func follow(ctx context.Context, s session, show *show, id heddle.RunID) (heddle
 		v.readLines(reading)
 	}()
 
+	defer v.tellWhy(whole, s.Runs())()
 	interrupted := ctx.Done()
 	for open := true; open; {
 		select {
@@ -108,6 +109,21 @@ func follow(ctx context.Context, s session, show *show, id heddle.RunID) (heddle
 	v.update(whole, heddle.RunUpdate{Run: detail.Run, Visits: detail.Visits, Attempts: detail.Attempts})
 	v.end(detail.Run)
 	return detail, nil
+}
+
+// tellWhy tells what the run waits for if it has not begun after a while. The caller
+// calls done when it is over.
+func (v *viewer) tellWhy(ctx context.Context, runs heddle.Runs) (done func()) {
+	timer := time.AfterFunc(patience, func() {
+		d, err := runs.Get(ctx, v.book.id)
+		if err != nil || d.Run.State != heddle.RunPending {
+			return
+		}
+		for _, w := range d.Waiting {
+			v.log.Warn("the run waits: "+w.Message, "reason", w.Reason)
+		}
+	})
+	return func() { timer.Stop() }
 }
 
 // viewer shows one run.
