@@ -117,12 +117,14 @@ func (a *actor) stop(effect machine.Stop) {
 
 func (a *actor) adopt(attempts []heddle.Attempt) {
 	var waiting []*starting
+	var adoptions []executor.Adoption
 	for _, attempt := range attempts {
+		adoptions = append(adoptions, executor.Adoption{Attempt: attempt})
 		waiting = append(waiting, a.starts[attempt.ID])
 	}
 	exec := a.exec
 	a.e.tasks.Go(func() {
-		a.e.persist("adopting attempts", func(ctx context.Context) error { return exec.Adopt(ctx, attempts) })
+		a.e.persist("adopting attempts", func(ctx context.Context) error { return exec.Adopt(ctx, adoptions) })
 		for _, s := range waiting {
 			close(s.answered)
 		}
