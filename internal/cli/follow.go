@@ -111,16 +111,21 @@ func follow(ctx context.Context, s session, show *show, id heddle.RunID) (heddle
 	return detail, nil
 }
 
-// tellWhy tells what the run waits for if it has not begun after a while. The caller
-// calls done when it is over.
+// tellWhy tells which other runs the run waits for if it does so after a while. The
+// caller calls done when it is over.
 func (v *viewer) tellWhy(ctx context.Context, runs heddle.Runs) (done func()) {
 	timer := time.AfterFunc(patience, func() {
 		d, err := runs.Get(ctx, v.book.id)
-		if err != nil || d.Run.State != heddle.RunPending {
+		if err != nil {
 			return
 		}
 		for _, w := range d.Waiting {
-			v.log.Warn("the run waits: "+w.Message, "reason", w.Reason)
+			switch w.Reason {
+			case heddle.WaitRuns:
+				v.log.Warn("the run waits: " + w.Message)
+			case heddle.WaitPool:
+				v.log.Warn("step "+w.Step+" waits: "+w.Message, "step_name", w.Step)
+			}
 		}
 	})
 	return func() { timer.Stop() }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -40,31 +41,40 @@ func (l *lines) note(known *bool, waits bool) {
 	}
 }
 
+// maxAsks bounds what is asked at once, so that nobody else waits long for the store.
+const maxAsks = 100
+
 // ask asks the store for what the run shares with others.
 func (a *actor) ask(asks []store.Ask) {
 	epoch := a.epoch
 	a.e.tasks.Go(func() {
-		a.e.persist("asking for a turn", func(ctx context.Context) error {
-			replies, err := a.e.opts.Turns.Ask(ctx, a.id, epoch, asks)
-			if err != nil {
-				return err
-			}
-			var events []machine.Event
-			for i, reply := range replies {
-				switch reply.Turn {
-				case store.Granted:
-					events = append(events, machine.Granted{Visit: asks[i].Visit, Attempt: asks[i].Attempt})
-				case store.Denied:
-					events = append(events, machine.Denied{Other: reply.Other})
-				case store.Waits, store.Unwanted:
+		for some := range slices.Chunk(asks, maxAsks) {
+			a.e.persist("asking for a turn", func(ctx context.Context) error {
+				replies, err := a.e.opts.Turns.Ask(ctx, a.id, epoch, some)
+				if err == nil {
+					a.hear(some, replies)
 				}
-			}
-			if len(events) > 0 {
-				a.post(events...)
-			}
-			return nil
-		})
+				return err
+			})
+		}
 	})
+}
+
+// hear tells the state machine what was replied at once.
+func (a *actor) hear(asks []store.Ask, replies []store.Reply) {
+	var events []machine.Event
+	for i, reply := range replies {
+		switch reply.Turn {
+		case store.Granted:
+			events = append(events, machine.Granted{Visit: asks[i].Visit, Attempt: asks[i].Attempt})
+		case store.Denied:
+			events = append(events, machine.Denied{Other: reply.Other})
+		case store.Waits, store.Unwanted:
+		}
+	}
+	if len(events) > 0 {
+		a.post(events...)
+	}
 }
 
 // turnLoop hears of turns that runs of this engine were granted later.

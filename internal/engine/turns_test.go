@@ -78,9 +78,9 @@ func TestARunWaitsForTheKeyOfAnothersRun(t *testing.T) {
 	second, third := two.submit(keyed(flow(nil), ""), heddle.Input{}), heddle.Run{}
 	two.until(second.ID, waitsFor(heddle.WaitRuns, "run "+string(first.ID)+` has the concurrency key "deploy"; it is the next in line`))
 	third = one.submit(keyed(flow(nil), ""), heddle.Input{})
-	one.until(third.ID, waitsFor(heddle.WaitRuns, "; 1 stand before it in line"))
+	one.until(third.ID, waitsFor(heddle.WaitRuns, "; it is number 2 in line"))
 	fourth := two.submit(keyed(flow(nil), ""), heddle.Input{})
-	two.until(fourth.ID, waitsFor(heddle.WaitRuns, "; 2 stand before it in line"))
+	two.until(fourth.ID, waitsFor(heddle.WaitRuns, "; it is number 3 in line"))
 	two.cancel(third.ID)
 	if d := one.until(third.ID, ended); d.Run.Outcome != heddle.Abort || !d.Run.Started.IsZero() {
 		t.Errorf("cancelled in line: %s, started %v", d.Run.Outcome, d.Run.Started)
@@ -151,7 +151,7 @@ func TestAKeyOutlivesItsEngine(t *testing.T) {
 	first := dead.submit(keyed(flow(nil), ""), heddle.Input{})
 	dead.until(first.ID, waitsFor(heddle.WaitRuns, ""))
 	run := b.submit(keyed(flow(nil), ""), heddle.Input{})
-	b.until(run.ID, waitsFor(heddle.WaitRuns, "1 stand before it"))
+	b.until(run.ID, waitsFor(heddle.WaitRuns, "number 2 in line"))
 	dead.stop()
 	b.until(run.ID, waitsFor(heddle.WaitRuns, "heddle runs resume "+string(holder.ID)))
 	b.cancel(holder.ID)

@@ -75,12 +75,7 @@ func (s *State) queue(v *visit) {
 	}
 	v.turn = true
 	s.asking[v.No] = true
-	s.out.effect(s.askFor(v))
-}
-
-func (s *State) askFor(v *visit) Ask {
-	step := s.g.step(v.step)
-	return Ask{Visit: v.No, Attempt: v.Attempts + 1, Name: step.Pool, Weight: step.Places()}
+	s.out.effect(Ask{Visit: v.No, Attempt: v.Attempts + 1, Name: step.Pool, Weight: step.Places()})
 }
 
 // Waits reports whether something was asked of the store that is not granted yet.

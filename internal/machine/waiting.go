@@ -168,7 +168,7 @@ func ahead(l *heddle.Line) string {
 	if l.Ahead == 0 {
 		return "; it is the next in line"
 	}
-	return fmt.Sprintf("; %d stand before it in line", l.Ahead)
+	return fmt.Sprintf("; it is number %d in line", l.Ahead+1)
 }
 
 func whyParallel(f Facts) (string, string, bool) {

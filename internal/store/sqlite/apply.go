@@ -169,7 +169,7 @@ func (s *Store) createRun(ctx context.Context, c *heddle.Change) (bool, error) {
 		}
 	}
 	if key, waits := store.KeyOf(c); waits {
-		return true, s.line(ctx, r.ID, &store.Ask{Name: key, Weight: 1})
+		return true, s.stand(ctx, r.ID, &store.Ask{Name: key, Weight: 1})
 	}
 	return true, nil
 }

@@ -73,17 +73,17 @@ func (s *Store) wanted(ctx context.Context, run heddle.RunID, state heddle.RunSt
 	return err == nil, err
 }
 
-// line puts a run in line if it is not there yet.
-func (s *Store) line(ctx context.Context, run heddle.RunID, a *store.Ask) error {
+// stand puts a run in line if it is not there yet.
+func (s *Store) stand(ctx context.Context, run heddle.RunID, a *store.Ask) error {
 	_, err := s.conn.ExecContext(ctx, `INSERT INTO turns (pool, name, run, visit, attempt, weight) VALUES (?, ?, ?, ?, ?, ?)
 		ON CONFLICT (run, visit, attempt) DO NOTHING`, a.Visit > 0, a.Name, string(run), a.Visit, a.Attempt, a.Weight)
 	return err
 }
 
-// enlist puts a run in line if it is not there yet. For one that is to come instead
-// of the others, those before it are asked to end.
+// enlist is stand, and for a run that is to come instead of the others, those before
+// it are asked to end.
 func (s *Store) enlist(ctx context.Context, run heddle.RunID, a *store.Ask, told owners) error {
-	if err := s.line(ctx, run, a); err != nil || a.Busy != heddle.ConcurrenceCancelOld {
+	if err := s.stand(ctx, run, a); err != nil || a.Busy != heddle.ConcurrenceCancelOld {
 		return err
 	}
 	rows, err := s.conn.QueryContext(ctx, `UPDATE runs SET cancels = 1, cancel_reason = ? WHERE cancels = 0 AND state <> 'ended' AND id IN (
