@@ -58,12 +58,13 @@ const (
 // Turns keeps runs of all sessions apart, by keys and pools.
 //
 // Who asks stands in line behind those who asked for the same name before; for its
-// key a run stands there from the change that creates it. It is granted its turn when what there is suffices for it and nobody waits before it. In
-// line only those count that can go on: a run whose session is over is passed over
-// until somebody has claimed it, and then has the place that it had. So are those
-// who want more than the whole pool, and runs that have been asked to end and wait
-// for their key. What a run has been granted it has until a change of it says
-// otherwise ([heddle.Change.Releases]), whoever owns it.
+// key a run stands there from the change that creates it, see [KeyOf]. It is granted
+// its turn when what there is suffices for it and nobody waits before it. Only those
+// count that can go on: a run whose session is over is passed over until somebody has
+// claimed it, and then has the place that it had. So are those who want more than the
+// whole pool, and runs that have been asked to end and wait for their key. What a run
+// has been granted it has until a change of it says otherwise
+// ([heddle.Change.Releases]), whoever owns it.
 type Turns interface {
 	// Ask asks on behalf of a run that this session owns with that epoch, and answers
 	// by position. Asking again changes nothing: it gives the state.
