@@ -116,14 +116,11 @@ func (s *Store) apply(ctx context.Context, changes []heddle.Change, i int, lines
 	if err != nil {
 		return "", err
 	}
-	if written && len(c.Releases) > 0 {
-		err = s.release(ctx, c, lines)
-	}
-	if written && err == nil {
-		err = s.putRows(ctx, c)
-	}
 	if written {
-		return store.Committed, err
+		if err := s.putTurns(ctx, c, lines); err != nil {
+			return "", err
+		}
+		return store.Committed, s.putRows(ctx, c)
 	}
 	var owner, last string
 	var epoch, seq int64
@@ -167,9 +164,6 @@ func (s *Store) createRun(ctx context.Context, c *heddle.Change) (bool, error) {
 		if _, err := s.writes.addLabel.ExecContext(ctx, string(r.ID), key, value, created); err != nil {
 			return false, err
 		}
-	}
-	if key, waits := store.KeyOf(c); waits {
-		return true, s.stand(ctx, r.ID, &store.Ask{Name: key, Weight: 1})
 	}
 	return true, nil
 }

@@ -149,8 +149,18 @@ func (s *Store) Regrant(ctx context.Context) error {
 	return nil
 }
 
-// release takes what a change gives back, and notes whose lines move on by it.
-func (s *Store) release(ctx context.Context, c *heddle.Change, lines lineSet) error {
+// putTurns puts a run that a change makes in the line of its key, takes what a change
+// gives back, and adds the lines that may move on by it.
+func (s *Store) putTurns(ctx context.Context, c *heddle.Change, lines lineSet) error {
+	if key, waits := store.KeyOf(c); waits {
+		lines[store.Line{Name: key}] = true
+		if err := s.stand(ctx, c.Run.ID, &store.Ask{Name: key, Weight: 1}); err != nil {
+			return err
+		}
+	}
+	if len(c.Releases) == 0 {
+		return nil
+	}
 	text, args := `DELETE FROM turns WHERE run = ?`, []any{string(c.Run.ID)}
 	if !slices.Contains(c.Releases, 0) {
 		text, args = text+` AND visit IN (SELECT value FROM json_each(?))`, append(args, jsonList(c.Releases))
