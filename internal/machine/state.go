@@ -92,6 +92,9 @@ func New(g *Graph, run heddle.Run, ambient map[string]string) *State {
 // Run returns the run as it stands.
 func (s *State) Run() heddle.Run { return s.run }
 
+// Flow returns the run's flow.
+func (s *State) Flow() *heddle.Flow { return s.g.flow }
+
 // Open returns how many attempts are open.
 func (s *State) Open() int { return s.open }
 

@@ -16,7 +16,8 @@ import (
 var allowed = map[string][]string{
 	".":                              {},
 	"internal/machine":               {"."},
-	"internal/engine":                {".", "internal/machine", "internal/store", "internal/executor"},
+	"internal/engine":                {".", "internal/machine", "internal/store", "internal/executor", "internal/secret"},
+	"internal/secret":                {"."},
 	"internal/store":                 {"."},
 	"internal/store/sqlite":          {".", "internal/store"},
 	"internal/store/postgres":        {".", "internal/store"},
