@@ -175,7 +175,7 @@ func (o *runOptions) parseAnyway(file manifest.File, given json.RawMessage) ([]p
 	for name, value := range o.Params {
 		values[name] = value
 	}
-	options := manifest.Options{Workflow: o.Workflow, Step: o.Step, Params: values, Context: given}
+	options := manifest.Options{Workflow: o.Workflow, Step: o.Step, Params: values, Context: given, Dir: file.Dir}
 	parsed, err := manifest.Parse(file.Name, file.Data, options)
 	if err != nil { // tell what the document lacks as it is
 		options.Params = o.Params
