@@ -31,9 +31,9 @@ type Options struct {
 	// LookupEnv reads a variable of the engine's own environment, for variables of
 	// steps that come from there. Nil: none is set.
 	LookupEnv func(name string) (string, bool)
-	// Check says whether an executor can run a flow, before a run is accepted. Nil:
-	// each can run each.
-	Check func(executor string, flow *heddle.Flow) error
+	// Check says whether the executor of a submission, which is complete, can run its
+	// flow, before a run is accepted. Nil: each can run each.
+	Check func(sub *heddle.Submission) error
 	// Notices is given what is to be told to others once that is committed; nil: nobody.
 	Notices func([]heddle.Notice)
 	// Parallel bounds the attempts that are open at once. Default: twice the number
@@ -67,7 +67,7 @@ func (o Options) withDefaults() Options {
 		o.LookupEnv = func(string) (string, bool) { return "", false }
 	}
 	if o.Check == nil {
-		o.Check = func(string, *heddle.Flow) error { return nil }
+		o.Check = func(*heddle.Submission) error { return nil }
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -175,7 +175,7 @@ func (e *Engine) Submit(ctx context.Context, sub heddle.Submission) (heddle.Run,
 	if err != nil {
 		return heddle.Run{}, err
 	}
-	if err := e.opts.Check(sub.Executor, sub.Flow); err != nil {
+	if err := e.opts.Check(&sub); err != nil {
 		return heddle.Run{}, err
 	}
 	exec, err := e.executor(sub.Executor)

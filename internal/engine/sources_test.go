@@ -209,9 +209,9 @@ func TestTheDirectoryOfARunIsGivenAndDeleted(t *testing.T) {
 
 func TestAFlowThatTheExecutorCannotRunIsRefused(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, engine.Options{Check: func(name string, f *heddle.Flow) error {
-		if slices.ContainsFunc(f.Steps, func(s heddle.Step) bool { return len(s.Work.From) > 0 }) {
-			return heddle.Errorf(heddle.CodeInvalid, "not with %s", name)
+	b := newBench(t, engine.Options{Check: func(sub *heddle.Submission) error {
+		if slices.ContainsFunc(sub.Flow.Steps, func(s heddle.Step) bool { return len(s.Work.From) > 0 }) {
+			return heddle.Errorf(heddle.CodeInvalid, "not with %s", sub.Executor)
 		}
 		return nil
 	}})
