@@ -223,3 +223,46 @@ func TestAFlowThatTheExecutorCannotRunIsRefused(t *testing.T) {
 		t.Errorf("%d runs, %v", len(page.Runs), err)
 	}
 }
+
+func TestOutputsSurviveARestartAndAreTakenOver(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, engine.Options{})
+	b.stop()
+	w := newWitness(b)
+	b.start()
+	f := flow([]string{"result", `{"v": "1", "w": [2]}`}, []string{"run", "1h"}, nil)
+	f.Edges = f.Edges[:1]
+	f.Steps[0].Work.Message = &heddle.MessageFile{Env: "HEDDLE_OUTPUT"}
+	f.Steps[1].Work.From = map[string]heddle.Source{"V": {Output: "s0.v"}}
+	f.Steps[2].Work.From = map[string]heddle.Source{"W": {Output: "s0.w"}}
+	f.Steps[2].Finally = true
+	run := b.submit(f, heddle.Input{})
+	b.until(run.ID, func(d heddle.RunDetail) bool { return len(d.Attempts) == 2 && running(d) })
+	b.restart()
+	if _, err := b.Resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Cancel(t.Context(), run.ID, "enough"); err != nil {
+		t.Fatal(err)
+	}
+	b.until(run.ID, ended)
+	if got := w.spec("s1").Work.Env["V"] + w.spec("s2").Work.Env["W"]; got != "1[2]" {
+		t.Errorf("before and after a restart: %q", got)
+	}
+
+	again, err := b.Submit(t.Context(), heddle.Submission{Retry: &heddle.RunRetry{Run: run.ID, Mode: heddle.RetryFailed}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.until(again.ID, running)
+	if s := w.spec("s1"); s.Work.Env["V"] != "1" || s.Work.Env["HEDDLE_RUN"] != string(again.ID) {
+		t.Errorf("in a retry: %v", s.Work.Env)
+	}
+	if err := b.Cancel(t.Context(), again.ID, "enough"); err != nil {
+		t.Fatal(err)
+	}
+	d := b.until(again.ID, ended)
+	if s := w.spec("s2"); s.Work.Env["W"] != "[2]" || len(d.Attempts) != 2 {
+		t.Errorf("in a retry: %v, %d attempts", s.Work.Env, len(d.Attempts))
+	}
+}
