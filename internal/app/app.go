@@ -76,6 +76,7 @@ func Open(ctx context.Context, o Options) (*App, error) {
 	a.tidy = func(ctx context.Context) { once.Do(func() { o.tidy(ctx, st) }) }
 	a.notifier = notify.New(notify.Options{
 		Outbox: st, Console: o.ConsoleNotices, Log: o.Log,
+		Lookup: func(name string) (string, bool) { v := o.lookup(name); return v, v != "" },
 		Flow: func(ctx context.Context, run heddle.RunID) (*heddle.Flow, error) {
 			snap, err := st.Load(ctx, run)
 			return snap.Flow, err
@@ -94,6 +95,12 @@ func Open(ctx context.Context, o Options) (*App, error) {
 	})
 	a.logs = logs.NewReader(logs.Open(logDir(dir)), ended(a.engine))
 	return a, nil
+}
+
+// CheckNotifier finds what is wrong with the target of a run's notices, see
+// [heddle.NoticeEvent]; lookup finds variables of the environment.
+func CheckNotifier(target string, lookup func(string) (string, bool)) error {
+	return notify.CheckTarget(target, lookup)
 }
 
 // lookup returns a variable of the environment, "" if it is not set.

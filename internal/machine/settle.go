@@ -325,36 +325,6 @@ func (s *State) releaseKey(v *visit) error {
 	return nil
 }
 
-// notify writes the notices of a step that is about to run.
-func (s *State) notify(v *visit, now time.Time) error {
-	if len(s.run.Input.Notify) == 0 {
-		return nil
-	}
-	step := s.g.step(v.step)
-	body := heddle.NoticeBody{
-		Task: s.run.Name, Workflow: s.g.flow.Workflow, Step: step.Name, Action: step.Action,
-		Status: string(heddle.RunRunning), CorrelationID: s.run.Input.CorrelationID,
-	}
-	if v.fold != nil {
-		text, err := v.fold.text(&s.run, step)
-		if err != nil {
-			return err
-		}
-		body.Context = text
-	}
-	text, err := encode(body)
-	if err != nil {
-		return err
-	}
-	for at, target := range s.run.Input.Notify {
-		s.out.notices = append(s.out.notices, heddle.Notice{
-			ID: fmt.Sprintf("%09d-%02d", v.No, at), Run: s.run.ID, Target: target,
-			Event: heddle.NoticeStepStarted, Body: text, Created: now, Due: now,
-		})
-	}
-	return nil
-}
-
 // liveSorted returns the open visits in order of opening, for what must treat
 // them in a fixed order.
 func (s *State) liveSorted() []*visit {

@@ -60,6 +60,7 @@ var owned = map[string][]string{
 	"github.com/moby":                {"internal/executor/docker"},
 	"github.com/docker":              {"internal/executor/docker"},
 	"github.com/spf13":               {"internal/cli"},
+	"github.com/nicholas-fedor":      {"internal/notify"},
 	"k8s.io/api":                     {},
 	"k8s.io/apimachinery":            {},
 	"k8s.io/client-go":               {},
