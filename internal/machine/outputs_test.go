@@ -199,6 +199,16 @@ func TestARetryTakesOutputsOver(t *testing.T) {
 	}
 }
 
+func TestAWorkWithoutSourcesIsTheSameAfterItWasStored(t *testing.T) {
+	t.Parallel()
+	if !sameWork(&heddle.Work{From: map[string]heddle.Source{}}, &heddle.Work{}) {
+		t.Error("an empty map of sources makes a difference")
+	}
+	if sameWork(&heddle.Work{From: map[string]heddle.Source{"A": {Env: "A"}}}, &heddle.Work{}) {
+		t.Error("a source makes none")
+	}
+}
+
 func TestWhatLedToAVisit(t *testing.T) {
 	t.Parallel()
 	both := func(name string) heddle.Step {
