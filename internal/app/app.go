@@ -83,7 +83,7 @@ func Open(ctx context.Context, o Options) (*App, error) {
 		},
 	})
 	a.engine = engine.Start(ctx, engine.Options{
-		Store: st, History: st, Notices: a.notifier.Tell,
+		Store: st, History: st, Turns: st, Pools: st, Notices: a.notifier.Tell,
 		Open: func(ctx context.Context, name string, sink executor.Sink) (executor.Executor, error) {
 			return o.openExecutor(ctx, identity, name, sink)
 		},

@@ -8,6 +8,7 @@ import (
 	"github.com/heddle/heddle/internal/executor"
 	"github.com/heddle/heddle/internal/machine"
 	"github.com/heddle/heddle/internal/secret"
+	"github.com/heddle/heddle/internal/store"
 )
 
 // starting is an attempt on its way to the executor, to be started or adopted.
@@ -21,6 +22,7 @@ type starting struct {
 func (a *actor) do(effects []machine.Effect) {
 	adopt := map[string][]machine.Adopt{} // by place
 	var release []heddle.AttemptID
+	var asks []store.Ask
 	for _, effect := range effects {
 		switch effect := effect.(type) {
 		case machine.Start:
@@ -33,7 +35,12 @@ func (a *actor) do(effects []machine.Effect) {
 		case machine.Release:
 			release = append(release, effect.Attempt)
 			delete(a.starts, effect.Attempt)
+		case machine.Ask:
+			asks = append(asks, store.Ask(effect))
 		}
+	}
+	if len(asks) > 0 {
+		a.ask(asks)
 	}
 	for _, effects := range adopt { // a place that cannot be seen holds up no other
 		a.adopt(effects)

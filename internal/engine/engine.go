@@ -22,6 +22,8 @@ import (
 type Options struct {
 	Store   store.Store
 	History store.History
+	Turns   store.Turns  // the store's
+	Pools   heddle.Pools // the store's
 	// Open makes the executor of that name when the first run needs it; its reports
 	// go to the sink.
 	Open func(ctx context.Context, name string, sink executor.Sink) (executor.Executor, error)
@@ -83,6 +85,7 @@ type Engine struct {
 	fail    context.CancelCauseFunc
 	tasks   sync.WaitGroup
 	places  *places
+	lines   *lines
 	commits chan *commit
 	watch   *watchers
 	opening sync.Mutex // held while an executor is opened
@@ -105,12 +108,13 @@ func Start(ctx context.Context, opts Options) *Engine {
 	ctx, fail := context.WithCancelCause(context.WithoutCancel(ctx))
 	e := &Engine{
 		opts: opts, log: opts.Log, ctx: ctx, fail: fail,
-		places: newPlaces(opts.Parallel), commits: make(chan *commit, opts.Batch), watch: newWatchers(),
+		places: newPlaces(opts.Parallel), lines: newLines(), commits: make(chan *commit, opts.Batch), watch: newWatchers(),
 		actors: map[heddle.RunID]*actor{}, executors: map[string]*opened{}, graphs: map[string]*machine.Graph{},
 		coming: map[heddle.RunID]bool{},
 	}
 	e.tasks.Go(e.commitLoop)
 	e.tasks.Go(e.wakeLoop)
+	e.tasks.Go(e.turnLoop)
 	return e
 }
 
@@ -176,6 +180,9 @@ func (e *Engine) Submit(ctx context.Context, sub heddle.Submission) (heddle.Run,
 		return heddle.Run{}, err
 	}
 	if err := e.opts.Check(&sub); err != nil {
+		return heddle.Run{}, err
+	}
+	if err := e.checkPools(ctx, sub.Flow); err != nil {
 		return heddle.Run{}, err
 	}
 	exec, err := e.executor(sub.Executor)
