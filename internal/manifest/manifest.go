@@ -27,6 +27,9 @@ type Options struct {
 	// Context is what the submission will lay over the flow's context. It only
 	// spares warnings of values that it provides.
 	Context json.RawMessage
+	// Dir is the folder that the document's paths are relative to, see [File]; "":
+	// they must be absolute.
+	Dir string
 }
 
 // Result is what a document says.
@@ -54,7 +57,7 @@ func Parse(name string, data []byte, o Options) (*Result, error) {
 		if o.Workflow != "" || o.Step != "" {
 			d.Faults.Errorf(d.Root.Get("kind"), "a workflow or step to begin with can be chosen in job files only: a pipeline has none")
 		}
-		r, err := pipeline.Decode(d, pipeline.Options{Params: o.Params, Name: baseName(name)})
+		r, err := pipeline.Decode(d, pipeline.Options{Params: o.Params, Name: baseName(name), Dir: o.Dir})
 		if err != nil {
 			return nil, err
 		}
@@ -107,10 +110,12 @@ func baseName(name string) string {
 	return base
 }
 
-// File is the text of a file and the name by which faults call it.
+// File is the text of a file and the name by which faults call it. Dir is the folder
+// that it is in, if it is a file of this machine; "" if not.
 type File struct {
 	Name string
 	Data []byte
+	Dir  string
 }
 
 // Contexts merges context files, JSON or YAML, in order: objects key by key,
