@@ -273,6 +273,9 @@ type Kubernetes struct {
 	PodTemplate json.RawMessage `json:"podTemplate,omitempty"`
 	// Bare asks for a Pod without a Job.
 	Bare bool `json:"bare,omitempty"`
+	// Only lists what the document asks for that no other executor has, as paths of
+	// its keys. If there is any, other executors must not run the work.
+	Only []string `json:"only,omitempty"`
 }
 
 // GateOf returns the step's gate with its default.
