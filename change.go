@@ -2,6 +2,7 @@ package heddle
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 )
 
@@ -26,12 +27,12 @@ type Change struct {
 // Notice is something to be told to somebody, written with the change that it
 // tells of and delivered after that is committed, at least once.
 type Notice struct {
-	// ID is the visit's number and the target's position: unique within the run
-	// and in order of firing.
+	// ID is the visit's number (or "end") and the target's position: unique within
+	// the run and in order of firing.
 	ID     string `json:"id"`
 	Run    RunID  `json:"run"`
-	Target string `json:"target"` // "console" or a URL
-	Event  string `json:"event"`  // [NoticeStepStarted]
+	Target string `json:"target"` // see [NoticeEvent]
+	Event  string `json:"event"`  // what [NoticeEvent] says of the target
 	// Body is a [NoticeBody].
 	Body    json.RawMessage `json:"body"`
 	Created time.Time       `json:"created"`
@@ -39,16 +40,38 @@ type Notice struct {
 	Due     time.Time       `json:"due"`
 }
 
-// NoticeStepStarted is the event of a notice told when a step is about to run.
-const NoticeStepStarted = "step.started"
+// The events of notices.
+const (
+	NoticeStepStarted = "step.started" // a step is about to run
+	NoticeRunEnded    = "run.ended"    // a run has its outcome
+)
+
+// NoticeConsole is the target that is a line on standard output.
+const NoticeConsole = "console"
+
+// NoticeEvent says of what a target is told. The console and http or https URLs are
+// told of each start of a step (kog). All others are people's places, as a chat, mail or push
+// service, and told of the end of a run: URLs of the shoutrrr library such as
+// slack://..., and env:NAME for one that stands in a variable.
+func NoticeEvent(target string) string {
+	scheme, _, _ := strings.Cut(target, ":")
+	switch scheme {
+	case NoticeConsole, "http", "https":
+		return NoticeStepStarted
+	}
+	return NoticeRunEnded
+}
 
 // NoticeBody is what a notice knows of its event.
 type NoticeBody struct {
 	Task          string          `json:"task"`
 	Workflow      string          `json:"workflow,omitempty"`
-	Step          string          `json:"step"`
+	Step          string          `json:"step,omitempty"`
 	Action        string          `json:"action,omitempty"`
-	Status        string          `json:"status"`
+	Status        string          `json:"status"` // running, or the run's outcome
 	CorrelationID string          `json:"correlationId"`
 	Context       json.RawMessage `json:"context,omitempty"`
+	// Message and Seconds, from the start of the run, are told of its end.
+	Message string  `json:"message,omitempty"`
+	Seconds float64 `json:"seconds,omitempty"`
 }

@@ -83,7 +83,7 @@ func (o *graphOptions) flow(ctx context.Context) (flow *heddle.Flow, states map[
 		if err != nil {
 			return nil, nil, err
 		}
-		parsed, err := manifest.Parse(file.Name, file.Data, manifest.Options{Workflow: o.Workflow, Params: o.Params})
+		parsed, err := manifest.Parse(file.Name, file.Data, manifest.Options{Workflow: o.Workflow, Params: o.Params, Dir: file.Dir})
 		if err != nil {
 			return nil, nil, err
 		}

@@ -22,7 +22,7 @@ func (f *factory) read(ctx context.Context, name string) (manifest.File, error) 
 	if name == "-" {
 		label = "stdin"
 	}
-	return manifest.File{Name: label, Data: data}, err
+	return manifest.File{Name: label, Data: data, Dir: manifest.Dir(name)}, err
 }
 
 // submission reads everything that the options name and makes one submission of
@@ -44,7 +44,7 @@ func (o *runOptions) submission(ctx context.Context) (sub heddle.Submission, war
 		return sub, nil, err
 	}
 	parsed, err := manifest.Parse(doc.Name, doc.Data, manifest.Options{
-		Workflow: o.Workflow, Step: o.Step, Params: o.Params, Context: contextJSON,
+		Workflow: o.Workflow, Step: o.Step, Params: o.Params, Context: contextJSON, Dir: doc.Dir,
 	})
 	if err != nil {
 		return sub, nil, err

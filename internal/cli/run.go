@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/heddle/heddle"
+	"github.com/heddle/heddle/internal/app"
 )
 
 // runOptions are what heddle run is called with; the flags and what they mean are
@@ -72,7 +73,7 @@ is the result, a line of JSON. See 'heddle help exit-codes' for the exit code.`,
 	flags := cmd.Flags()
 	inputFlags(flags, opts, &params)
 	flags.StringArrayVarP(&opts.Volumes, "volume", "v", nil, "a mount for every step, as docker's --volume; may be repeated")
-	flags.StringArrayVar(&opts.Notifiers, "notifier", nil, "tell each start of a step to console or to a URL; may be repeated")
+	flags.StringArrayVar(&opts.Notifiers, "notifier", nil, "tell each start of a step to console or an http(s) URL, or the end of the run to a chat, mail or push service by its shoutrrr URL, or env:NAME for a URL in a variable; may be repeated")
 	flags.StringArrayVar(&labels, "label", nil, "a label of the run: KEY=VALUE; may be repeated")
 	remoteFlags(cmd, &opts.Log)
 	flags.BoolVar(&opts.UseJobRC, "use-job-rc", true, "exit with a code that tells the outcome of the run")
@@ -105,9 +106,8 @@ func (o *runOptions) check(cmd *cobra.Command) error {
 		return usagef(cmd, "a document is needed: --file FILE")
 	}
 	for _, target := range o.Notifiers {
-		u, err := url.Parse(target)
-		if target != "console" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
-			return usagef(cmd, "--notifier: %q is neither console nor an http or https URL", target)
+		if err := app.CheckNotifier(target, o.lookup); err != nil {
+			return usagef(cmd, "--notifier: %v", err)
 		}
 	}
 	return o.Log.check(cmd)

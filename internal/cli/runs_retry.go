@@ -158,7 +158,7 @@ func (o *runsRetryOptions) submit(ctx context.Context, runs heddle.Runs, id hedd
 
 // editedFlow is the flow of a document that takes the place of a run's.
 func editedFlow(document manifest.File, old heddle.RunDetail) (*heddle.Flow, error) {
-	options := manifest.Options{Context: old.Run.Input.Context}
+	options := manifest.Options{Context: old.Run.Input.Context, Dir: document.Dir}
 	if old.Flow != nil {
 		options.Workflow = old.Flow.Workflow
 	}

@@ -95,7 +95,7 @@ func (o *validateOptions) validate(ctx context.Context, name string) validation 
 	v := validation{File: file.Name, Faults: []doc.Fault{}}
 	var parsed *manifest.Result
 	if err == nil {
-		parsed, err = manifest.Parse(file.Name, file.Data, manifest.Options{Workflow: o.Workflow, Params: o.Params})
+		parsed, err = manifest.Parse(file.Name, file.Data, manifest.Options{Workflow: o.Workflow, Params: o.Params, Dir: file.Dir})
 	}
 	if err != nil {
 		var faults doc.Error

@@ -280,3 +280,34 @@ func TestNotices(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+func TestNoticeOfTheEnd(t *testing.T) {
+	t.Parallel()
+	flow := contextFlow(`{"x":1}`)
+	run := newRun(flow)
+	run.Input.Notify = []string{"console", "ntfy://127.0.0.1/alerts"}
+	p := play(t, flow, run, world{exit: func(v heddle.Visit, _ int, _ string) heddle.Exit {
+		if v.Step == "b" {
+			return resultLine(`{"result":"failure","message":"no luck"}`)
+		}
+		return resultLine(`{"result":"success"}`)
+	}})
+	var ends []heddle.Notice
+	for _, n := range p.notices {
+		if n.Event == heddle.NoticeRunEnded {
+			ends = append(ends, n)
+		} else if n.Target != "console" {
+			t.Errorf("%s is told of %s", n.Target, n.Event)
+		}
+	}
+	if len(ends) != 1 || ends[0].ID != "end-01" || ends[0].Target != "ntfy://127.0.0.1/alerts" {
+		t.Fatalf("notices of the end: %+v", ends)
+	}
+	var body heddle.NoticeBody
+	if err := json.Unmarshal(ends[0].Body, &body); err != nil {
+		t.Fatal(err)
+	}
+	if body.Status != "failure" || body.Message != "no luck" || body.Task != "test" || body.Seconds <= 0 {
+		t.Errorf("body %s", ends[0].Body)
+	}
+}

@@ -46,7 +46,7 @@ func TestInvariants(t *testing.T) {
 		d := drawn{T: rt}
 		flow := d.any()
 		run := newRun(flow)
-		run.Input.Notify = []string{"console"}
+		run.Input.Notify = []string{"console", "env:CHAT"}
 		w := d.world()
 		if d.often(30, "crash") {
 			w.crashes = []int{d.number(0, 20, "crash at"), d.number(0, 40, "crash again at")}

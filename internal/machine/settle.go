@@ -74,7 +74,7 @@ func (s *State) newVisit(i, index int, from origin, now time.Time) *visit {
 	}
 	st.visits[index]++
 	s.run.Visits++
-	return &visit{step: i, fold: from.fold, Visit: heddle.Visit{
+	return &visit{step: i, fold: from.fold, lead: from.lead, Visit: heddle.Visit{
 		No: s.run.Visits, Step: s.g.step(i).Name, Index: index, Nth: st.visits[index], Cause: from.cause, Opened: now,
 	}}
 }
@@ -135,7 +135,7 @@ func (s *State) leads(i int) bool { return !s.only || s.g.parent[i] >= 0 }
 
 // fire sends the outcome of a settled visit along all edges of its step.
 func (s *State) fire(v *visit, after *fold) {
-	from := origin{cause: v.No, fold: after, idle: v.idle}
+	from := origin{cause: v.No, fold: after, lead: s.leadOf(&v.Visit), idle: v.idle}
 	for _, ei := range s.g.out[v.step] {
 		s.work.fires = append(s.work.fires, fire{edge: ei, outcome: v.Outcome, origin: from})
 	}
@@ -236,7 +236,7 @@ func (s *State) remember(v *visit) {
 		st.latest = map[int]ending{}
 	}
 	if st.latest[v.Index].no < v.No {
-		st.latest[v.Index] = ending{no: v.No, outcome: v.Outcome, message: v.Message}
+		st.latest[v.Index] = ending{no: v.No, outcome: v.Outcome, message: v.Message, output: s.keepOutput(v)}
 	}
 	if s.last.no < v.No {
 		s.last = ending{no: v.No, message: v.Message}
@@ -321,36 +321,6 @@ func (s *State) releaseKey(v *visit) error {
 		if w != nil && w.State == heddle.VisitQueued {
 			return s.admit(w)
 		}
-	}
-	return nil
-}
-
-// notify writes the notices of a step that is about to run.
-func (s *State) notify(v *visit, now time.Time) error {
-	if len(s.run.Input.Notify) == 0 {
-		return nil
-	}
-	step := s.g.step(v.step)
-	body := heddle.NoticeBody{
-		Task: s.run.Name, Workflow: s.g.flow.Workflow, Step: step.Name, Action: step.Action,
-		Status: string(heddle.RunRunning), CorrelationID: s.run.Input.CorrelationID,
-	}
-	if v.fold != nil {
-		text, err := v.fold.text(&s.run, step)
-		if err != nil {
-			return err
-		}
-		body.Context = text
-	}
-	text, err := encode(body)
-	if err != nil {
-		return err
-	}
-	for at, target := range s.run.Input.Notify {
-		s.out.notices = append(s.out.notices, heddle.Notice{
-			ID: fmt.Sprintf("%09d-%02d", v.No, at), Run: s.run.ID, Target: target,
-			Event: heddle.NoticeStepStarted, Body: text, Created: now, Due: now,
-		})
 	}
 	return nil
 }

@@ -98,7 +98,7 @@ func (s *State) checkEnd(now time.Time) error {
 				return err
 			}
 			for _, i := range s.g.finals {
-				if err := s.openStep(i, 0, origin{fold: start}, now); err != nil {
+				if err := s.openStep(i, 0, origin{fold: start, lead: s.startLead()}, now); err != nil {
 					return err
 				}
 			}
@@ -107,8 +107,7 @@ func (s *State) checkEnd(now time.Time) error {
 			if s.liveFinal > 0 {
 				return nil
 			}
-			s.end(now)
-			return nil
+			return s.end(now)
 		case heddle.RunPending, heddle.RunEnded:
 			return nil
 		}
@@ -116,11 +115,12 @@ func (s *State) checkEnd(now time.Time) error {
 	}
 }
 
-func (s *State) end(now time.Time) {
+func (s *State) end(now time.Time) error {
 	s.run.State, s.run.Ended = heddle.RunEnded, now
 	s.run.Outcome = s.run.Stop
 	if s.run.Stop == "" {
 		s.run.Outcome, s.run.Message = s.verdict()
 	}
 	s.out.changed, s.out.urgent = true, true
+	return s.notifyEnded(now)
 }

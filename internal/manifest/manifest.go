@@ -36,6 +36,9 @@ type Options struct {
 	MaxVisits int
 	// Look says that the flow is not to be run: an Ignitor need not be chosen.
 	Look bool
+	// Dir is the folder that the document's paths are relative to, see [File]; "":
+	// they must be absolute.
+	Dir string
 }
 
 // Result is what a document says.
@@ -82,13 +85,13 @@ func decode(d *doc.Document, o Options) (*Result, error) {
 	switch {
 	case pipeline.Is(d):
 		refuseStart(d, d.Root.Get("kind"), "a pipeline", o)
-		r, err := pipeline.Decode(d, pipeline.Options{Params: o.Params, Name: baseName(d.File)})
+		r, err := pipeline.Decode(d, pipeline.Options{Params: o.Params, Name: baseName(d.File), Dir: o.Dir})
 		if err != nil {
 			return nil, err
 		}
 		return &Result{Flow: r.Flow, Params: r.Params, Warnings: r.Warnings}, nil
 	case jobfile.Is(d):
-		r, err := jobfile.Decode(d, jobfile.Options{Workflow: o.Workflow, Step: o.Step, Params: o.Params, Context: o.Context})
+		r, err := jobfile.Decode(d, jobfile.Options{Workflow: o.Workflow, Step: o.Step, Params: o.Params, Context: o.Context, Dir: o.Dir})
 		if err != nil {
 			return nil, err
 		}
@@ -164,10 +167,12 @@ func baseName(name string) string {
 	return base
 }
 
-// File is the text of a file and the name by which faults call it.
+// File is the text of a file and the name by which faults call it. Dir is the folder
+// that it is in, if it is a file of this machine; "" if not.
 type File struct {
 	Name string
 	Data []byte
+	Dir  string
 }
 
 // Contexts merges context files, JSON or YAML, in order: objects key by key,

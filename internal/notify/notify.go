@@ -1,4 +1,4 @@
-// Package notify delivers notices: it tells consoles and URLs what runs do, from
+// Package notify delivers notices: it tells consoles, URLs and people what runs do, from
 // notices that the store has committed, so that none is lost with the process and
 // none tells of something that did not happen. Delivery is at least once.
 //
@@ -49,6 +49,8 @@ type Options struct {
 	HTTP *http.Client
 	// Log takes what went wrong. Default: nothing is logged.
 	Log *slog.Logger
+	// Lookup finds variables that targets name. Default: there are none.
+	Lookup func(name string) (string, bool)
 	// Flow returns the flow of a run, whose document is sent to URLs.
 	Flow func(ctx context.Context, run heddle.RunID) (*heddle.Flow, error)
 	// Tries is how often a notice is tried. Default: [DefaultTries].
@@ -122,6 +124,9 @@ func New(o Options) *Notifier {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Lookup == nil {
+		o.Lookup = func(string) (string, bool) { return "", false }
 	}
 	if o.Tries <= 0 {
 		o.Tries = DefaultTries

@@ -134,8 +134,8 @@ func TestConsoleLineIsKogs(t *testing.T) {
 	t.Parallel()
 	o, console := &outbox{}, &strings.Builder{}
 	n := setup(o, console)
-	n.Tell([]heddle.Notice{o.add("r1", Console, "start")})
-	n.Tell([]heddle.Notice{o.add("r1", Console, "a step")})
+	n.Tell([]heddle.Notice{o.add("r1", heddle.NoticeConsole, "start")})
+	n.Tell([]heddle.Notice{o.add("r1", heddle.NoticeConsole, "a step")})
 	if err := n.Drain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -296,7 +296,7 @@ func TestDeliveredNoticesAreRemovedInBatches(t *testing.T) {
 	n := setup(o, io.Discard)
 	var notices []heddle.Notice
 	for range 500 {
-		notices = append(notices, o.add("r1", Console, "s"))
+		notices = append(notices, o.add("r1", heddle.NoticeConsole, "s"))
 	}
 	n.Tell(notices)
 	if err := n.Drain(t.Context()); err != nil {
@@ -312,7 +312,7 @@ func TestResultsAreBounded(t *testing.T) {
 	o := &outbox{}
 	n := setup(o, io.Discard)
 	for i := range keepResults + 50 {
-		n.Tell([]heddle.Notice{o.add(fmt.Sprintf("r%d", i), Console, "s")})
+		n.Tell([]heddle.Notice{o.add(fmt.Sprintf("r%d", i), heddle.NoticeConsole, "s")})
 	}
 	if err := n.Drain(t.Context()); err != nil {
 		t.Fatal(err)

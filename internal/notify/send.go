@@ -17,13 +17,10 @@ import (
 	"github.com/heddle/heddle"
 )
 
-// Console is the target that is a line on standard output instead of a request.
-const Console = "console"
+// rejected is the error of a request that will never be accepted.
+type rejected struct{ reason string }
 
-// rejected is the error of a server that will never accept the request.
-type rejected struct{ status string }
-
-func (r *rejected) Error() string { return "the server answered " + r.status }
+func (r *rejected) Error() string { return r.reason }
 
 // send makes one try.
 func (n *Notifier) send(ctx context.Context, notice heddle.Notice) error {
@@ -31,7 +28,10 @@ func (n *Notifier) send(ctx context.Context, notice heddle.Notice) error {
 	if err := json.Unmarshal(notice.Body, &body); err != nil {
 		return fmt.Errorf("notice %s has no readable body: %w", notice.ID, err)
 	}
-	if notice.Target == Console {
+	if notice.Event == heddle.NoticeRunEnded {
+		return n.sendText(ctx, notice, body)
+	}
+	if notice.Target == heddle.NoticeConsole {
 		n.console.Lock()
 		defer n.console.Unlock()
 		_, err := io.WriteString(n.opts.Console, consoleLine(notice.Run, body))
@@ -143,7 +143,7 @@ func (n *Notifier) post(ctx context.Context, target string, body []byte) error {
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
 	if err != nil {
-		return &rejected{status: "nothing: the notifier is not a usable URL"}
+		return &rejected{"the notifier is not a usable URL"}
 	}
 	req.Header.Set("Content-Type", "application/json")
 	place := req.URL.Scheme + "://" + req.URL.Host
@@ -164,7 +164,7 @@ func (n *Notifier) post(ctx context.Context, target string, body []byte) error {
 	// A redirect would be the same the next time: it is not followed.
 	if class := resp.StatusCode / 100; (class == 3 || class == 4) && resp.StatusCode != http.StatusRequestTimeout &&
 		resp.StatusCode != http.StatusTooEarly && resp.StatusCode != http.StatusTooManyRequests {
-		err = &rejected{status: resp.Status}
+		err = &rejected{err.Error()}
 	}
 	return fmt.Errorf("posting to %s: %w", place, err)
 }

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 	"sync"
@@ -59,8 +60,8 @@ func TestMigrateTwice(t *testing.T) {
 		t.Fatalf("version %d was applied %d times, error %v", newest, versions, err)
 	}
 	entries, err := migrations.ReadDir("migrations")
-	if err != nil || len(entries) != newest {
-		t.Fatalf("there are %d migrations, error %v; newest says %d", len(entries), err, newest)
+	if last := entries[len(entries)-1].Name(); err != nil || !strings.HasPrefix(last, fmt.Sprintf("%04d_", newest)) {
+		t.Fatalf("the last migration is %s, error %v; newest says %d", last, err, newest)
 	}
 }
 
