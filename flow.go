@@ -205,6 +205,8 @@ type Work struct {
 	// The process executor runs Entrypoint followed by Command.
 	Entrypoint []string `json:"entrypoint,omitempty"`
 	Command    []string `json:"command,omitempty"`
+	// Expand: in both, $(NAME) stands for a variable, see [Expand].
+	Expand bool `json:"expand,omitempty"`
 	// Env maps variable names to values. From holds the variables whose values come
 	// from elsewhere when an attempt starts; a name is in one of the two.
 	Env  map[string]string `json:"env,omitempty"`

@@ -36,8 +36,8 @@ type Options struct {
 	MaxVisits int
 	// Look says that the flow is not to be run: an Ignitor need not be chosen.
 	Look bool
-	// Dir is the folder that the document's paths are relative to, see [File]; "":
-	// they must be absolute.
+	// Dir is the folder that the document's paths are relative to; "" is that of its
+	// [File], and without one they must be absolute.
 	Dir string
 }
 
@@ -76,6 +76,9 @@ func ParseFiles(files []File, o Options) (*Result, error) {
 	d, err := doc.Parse(files[0].Name, files[0].Data)
 	if err != nil {
 		return nil, fmt.Errorf("reading a document: %w", err)
+	}
+	if o.Dir == "" {
+		o.Dir = files[0].Dir
 	}
 	return decode(d, o)
 }

@@ -49,7 +49,7 @@ var allowed = map[string][]string{
 	"internal/janitor":               {".", "internal/store"},
 	"internal/config":                {"."},
 	"internal/app":                   {".", "internal/*"},
-	"internal/cli":                   {".", "internal/config", "internal/manifest", "internal/manifest/doc", "internal/manifest/jobfile", "internal/manifest/params", "internal/manifest/pipeline", "internal/scenario", "internal/diagram", "internal/machine", "internal/app", "internal/secret"},
+	"internal/cli":                   {".", "internal/config", "internal/manifest", "internal/manifest/doc", "internal/manifest/jobfile", "internal/manifest/params", "internal/manifest/pipeline", "internal/manifest/taskdef", "internal/manifest/reactivejob", "internal/manifest/chain", "internal/scenario", "internal/diagram", "internal/machine", "internal/app", "internal/secret"},
 	"cmd/heddle":                     {"internal/cli"},
 	"bench":                          {},
 	"test/house":                     {},

@@ -74,14 +74,14 @@ func TestDecode(t *testing.T) {
 	from := map[string]heddle.Source{"ORCA_INITIATOR": {Cause: heddle.CauseName}, "ORCA_DATA": {Cause: heddle.CauseMessage}}
 	bad := []heddle.Outcome{heddle.Failure, heddle.Abort, heddle.Timeout}
 	step := func(name string, timeout time.Duration, work heddle.Work) heddle.Step {
-		work.From = from
+		work.From, work.Expand = from, true
 		return heddle.Step{Name: name, Gate: heddle.GateAny, Result: heddle.ResultExitCode, Timeout: timeout,
 			Key: name, Busy: heddle.BusyDrop, MaxVisits: DefaultMaxVisits, Work: &work}
 	}
 	want := &heddle.Flow{
 		Kind: heddle.KindChain, Name: "morning", Initiator: "morning", Data: "the data", Start: []string{"first"},
 		Steps: []heddle.Step{
-			step("first", 30*time.Second, heddle.Work{Image: "busybox", Entrypoint: []string{"sh", "-c"}, Command: []string{"echo x"}, Env: map[string]string{"A": "x"},
+			step("first", 30*time.Second, heddle.Work{Image: "busybox", Entrypoint: []string{"sh", "-c"}, Command: []string{"echo $(A)"}, Env: map[string]string{"A": "x"},
 				Message: &heddle.MessageFile{Env: "HEDDLE_MESSAGE_FILE", Path: "/dev/termination-log"},
 				Kubernetes: &heddle.Kubernetes{JobName: "first", Namespace: "test", Bare: true, Template: json.RawMessage(
 					`{"spec":{"template":{"metadata":{"labels":{"a":"b"}},"spec":{"activeDeadlineSeconds":30,"containers":[{"args":["echo $(A)"],"command":["sh","-c"],` +

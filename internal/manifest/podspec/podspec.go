@@ -6,6 +6,7 @@ package podspec
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -118,7 +119,7 @@ func Read(d *doc.Document, n *doc.Node, t *corev1.PodTemplateSpec) Pod {
 	p.Work.Memory = c.Resources.Limits.Memory().Value()
 	p.Work.CPUs = c.Resources.Limits.Cpu().AsApproximateFloat64()
 	env := variables(c.Env)
-	p.Work.Entrypoint, p.Work.Command = expandAll(c.Command, env), expandAll(c.Args, env)
+	p.Work.Entrypoint, p.Work.Command, p.Work.Expand = c.Command, c.Args, true
 	if len(t.Spec.Containers) == 1 && len(env) > 0 { // else they would reach the others
 		p.Work.Env = env
 	}
@@ -153,7 +154,19 @@ func user(pod *corev1.PodSecurityContext, own *corev1.SecurityContext) string {
 	case id == nil:
 		return ""
 	case group == nil:
-		return number(*id)
+		return fmt.Sprint(*id)
 	}
-	return number(*id) + ":" + number(*group)
+	return fmt.Sprint(*id, ":", *group)
+}
+
+// variables are those of a container with a value of their own. As in Kubernetes a
+// value may use those before it, and the last of a name counts.
+func variables(list []corev1.EnvVar) map[string]string {
+	env := map[string]string{}
+	for _, v := range list {
+		if v.ValueFrom == nil {
+			env[v.Name] = heddle.Expand(v.Value, env)
+		}
+	}
+	return env
 }

@@ -43,11 +43,10 @@ func TestRead(t *testing.T) {
 			want: Pod{Timeout: 90 * time.Second, Work: heddle.Work{Image: "i", Entrypoint: []string{"a", "b"}, Command: []string{"c"}, Dir: "/w",
 				Env: map[string]string{"A": "x"}, Network: "host", User: "9:8", Memory: 64 << 20, CPUs: 0.5}},
 		},
-		"variables within texts": {
-			spec: `{containers: [{name: c, image: i, command: [sh, -c, 'echo $(A)$(B) $$(A) $(NONE) $HOME $(A $'],
+		"variables within variables": {
+			spec: `{containers: [{name: c, image: i, command: [echo, $(A)],
   env: [{name: A, value: x}, {name: B, value: '$(A)-$(C)'}, {name: C, value: '$$x'}]}]}`,
-			want: Pod{Work: heddle.Work{Image: "i", Entrypoint: []string{"sh", "-c", "echo xx-$(C) $(A) $(NONE) $HOME $(A $"},
-				Env: map[string]string{"A": "x", "B": "x-$(C)", "C": "$x"}}},
+			want: Pod{Work: heddle.Work{Image: "i", Entrypoint: []string{"echo", "$(A)"}, Env: map[string]string{"A": "x", "B": "x-$(C)", "C": "$x"}}},
 		},
 		"what only Kubernetes has": {
 			spec: `{volumes: [{name: v, emptyDir: {}}], initContainers: [{name: b, image: i}], serviceAccountName: s, hostPID: true,
@@ -99,6 +98,7 @@ func TestRead(t *testing.T) {
 			if err != nil {
 				return
 			}
+			tc.want.Work.Expand = true
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}

@@ -59,7 +59,7 @@ func TestDecode(t *testing.T) {
 		Kind: heddle.KindReactiveJob, Name: "migrate", Start: []string{"job"},
 		Steps: []heddle.Step{{
 			Name: "job", Result: heddle.ResultExitCode, Retry: heddle.Retry{Limit: 6, Delay: 10 * time.Second, MaxDelay: 6 * time.Minute},
-			Work: &heddle.Work{Image: "alpine", Entrypoint: []string{"sleep", "10"}, Kubernetes: &heddle.Kubernetes{
+			Work: &heddle.Work{Image: "alpine", Entrypoint: []string{"sleep", "10"}, Expand: true, Kubernetes: &heddle.Kubernetes{
 				JobName: "migrate", Namespace: "test",
 				Template: json.RawMessage(`{"metadata":{"annotations":{"digest":"abc123"}},"spec":{"ttlSecondsAfterFinished":120,"template":{"spec":{` +
 					`"containers":[{"name":"main","image":"alpine","command":["sleep","10"]}],"restartPolicy":"Never"}}}}`),

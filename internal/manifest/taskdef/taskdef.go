@@ -175,7 +175,7 @@ func (r *reader) metadata(k *heddle.Kubernetes) podspec.Job {
 	n := r.get("metadata")
 	var spec batchv1.JobSpec
 	if n == nil {
-		return podspec.ReadJob(r.d, &doc.Node{Kind: doc.Map}, &spec)
+		n = &doc.Node{Kind: doc.Map}
 	}
 	if n.Kind != doc.Map {
 		r.d.Faults.Errorf(n, "must be a map: the fields of a Job's spec")
@@ -185,6 +185,8 @@ func (r *reader) metadata(k *heddle.Kubernetes) podspec.Job {
 		return podspec.Job{}
 	}
 	job := podspec.ReadJob(r.d, n, &spec)
+	limit := int32(job.Retry.Limit)
+	spec.BackoffLimit = &limit // as the API server would have it
 	k.Only = job.Only
 	k.JobSpec = podspec.JobFields(&spec)
 	return job

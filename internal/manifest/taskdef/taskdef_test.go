@@ -41,7 +41,7 @@ func TestDecode(t *testing.T) {
 	}{
 		"the least": {
 			text: `{"image": "busybox"}`, name: "file",
-			want: flow("file", heddle.Work{Image: "busybox", Kubernetes: &heddle.Kubernetes{Namespace: "default", JobName: "busybox"}}, usual(), 0),
+			want: flow("file", heddle.Work{Image: "busybox", Kubernetes: &heddle.Kubernetes{Namespace: "default", JobName: "busybox", JobSpec: json.RawMessage(`{"backoffLimit":6}`)}}, usual(), 0),
 		},
 		"all keys": {
 			text: `{"name": "n_a.b", "image": "my_img.x:1.2", "cmd": ["echo", "$HOME"], "namespace": "own", "execution_interval": 0,
@@ -54,7 +54,7 @@ func TestDecode(t *testing.T) {
 		"what only Kubernetes can": {
 			text: `{"image": "i", "metadata": {"completions": 2}}`,
 			want: flow("task", heddle.Work{Image: "i", Kubernetes: &heddle.Kubernetes{
-				Namespace: "default", JobName: "i", JobSpec: json.RawMessage(`{"completions":2}`), Only: []string{"metadata.completions"},
+				Namespace: "default", JobName: "i", JobSpec: json.RawMessage(`{"backoffLimit":6,"completions":2}`), Only: []string{"metadata.completions"},
 			}}, usual(), 0),
 		},
 		"letters as rego takes them, the last of a key counts": {
@@ -65,11 +65,11 @@ func TestDecode(t *testing.T) {
 		},
 		"nothing where something may be": {
 			text: `{"image": "i", "cmd": null, "metadata": null, "name": null, "namespace": "", "execution_interval": -5}`,
-			want: flow("task", heddle.Work{Image: "i", Kubernetes: &heddle.Kubernetes{Namespace: "default", JobName: "i"}}, usual(), 0),
+			want: flow("task", heddle.Work{Image: "i", Kubernetes: &heddle.Kubernetes{Namespace: "default", JobName: "i", JobSpec: json.RawMessage(`{"backoffLimit":6}`)}}, usual(), 0),
 		},
 		"what there is to tell": {
 			text:     `{"image": "i", "execution_interval": 30, "arg": ["x"], "ttl_seconds_after_finished": 5}`,
-			want:     flow("task", heddle.Work{Image: "i", Kubernetes: &heddle.Kubernetes{Namespace: "default", JobName: "i"}}, usual(), 0),
+			want:     flow("task", heddle.Work{Image: "i", Kubernetes: &heddle.Kubernetes{Namespace: "default", JobName: "i", JobSpec: json.RawMessage(`{"backoffLimit":6}`)}}, usual(), 0),
 			warnings: "f:1:38: warning: execution_interval: a definition runs once here; every 30 seconds it would in a server\nf:1:42: warning: arg: the key is not known and is ignored\nf:1:56: warning: ttl_seconds_after_finished: the key is not known and is ignored",
 		},
 	}
