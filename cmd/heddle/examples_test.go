@@ -22,7 +22,7 @@ type example struct {
 }
 
 var (
-	exampleCommand = regexp.MustCompile(`(?m)^# {2,}(heddle run .*)$`)
+	exampleCommand = regexp.MustCompile(`(?m)^# {2,}((?:\w+=\S+ )?heddle run .*)$`)
 	exampleVerdict = regexp.MustCompile(`(?m)^# verdict: (\w+)$`)
 	exampleExit    = regexp.MustCompile(`(?m)^# exit: (\d+)$`)
 )

@@ -54,25 +54,36 @@ func TerminationWindow(mask *Masker) int64 {
 // has put in its place, such as a link, a directory or a pipe, is an error and not
 // followed or waited for.
 func ReadTermination(path string, mask *Masker) (string, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|openOnlyFile, 0)
+	end, err := readEnd(path, TerminationWindow(mask))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
-	if err != nil {
-		return "", fmt.Errorf("opening the termination file: %w", err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = errors.New("it is no longer a regular file")
-	}
-	if err != nil {
-		return "", fmt.Errorf("reading the termination file: %w", err)
-	}
-	window := TerminationWindow(mask)
-	end, err := io.ReadAll(io.NewSectionReader(f, max(0, info.Size()-window), window))
 	if err != nil {
 		return "", fmt.Errorf("reading the termination file: %w", err)
 	}
 	return Termination(end, mask), nil
 }
+
+func readEnd(path string, window int64) ([]byte, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errIrregular
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|openOnlyFile, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info, err = f.Stat(); err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() { // replaced since
+		return nil, errIrregular
+	}
+	return io.ReadAll(io.NewSectionReader(f, max(0, info.Size()-window), window))
+}
+
+var errIrregular = errors.New("it is no longer a regular file")
