@@ -74,7 +74,9 @@ func TestSecretsAreNotOnTheDisk(t *testing.T) {
 	}
 	wantNowhere(t, dir, texts)
 	endProcess(t, supervisorPID(t, dir), syscall.SIGKILL)
-	start(t, e, shell(e, "a-3-1", "exit 0")) // a new supervisor writes the journal anew
+	poll(t, "a new supervisor, which writes the journal anew", func() bool {
+		return e.Start(t.Context(), shell(e, "a-3-1", "exit 0")) == nil
+	})
 	wantNowhere(t, dir, texts)
 }
 
