@@ -152,6 +152,76 @@ func TestAMissingSecretKeepsAnAttemptFromStarting(t *testing.T) {
 	}
 }
 
+func TestASecretThatIsGoneLosesNoProgramThatMayRun(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		started bool // before the crash, which came before that was stored
+		want    heddle.Outcome
+		status  []heddle.Status
+	}{
+		"it was started":     {started: true, want: heddle.Abort, status: []heddle.Status{heddle.StatusAborted}},
+		"it was not started": {want: heddle.Failure, status: []heddle.Status{heddle.StatusProcError, heddle.StatusProcError}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			set := map[string]string{"HERE": "of the environment", "EMPTY": ""}
+			b := newBench(t, engine.Options{LookupEnv: func(name string) (string, bool) { v, ok := set[name]; return v, ok }})
+			f := secretFlow("")
+			delete(f.Steps[0].Work.From, "FILE")
+			asked := make(chan struct{}, 1000)
+			unknown := func(executor.Spec) error {
+				asked <- struct{}{}
+				return errAnswerLost
+			}
+			if tc.started {
+				b.wrap = func(x executor.Executor) executor.Executor { return deaf{x, asked} }
+				b.restart()
+			} else {
+				b.world.FailStart(unknown)
+			}
+			run := b.submit(f, heddle.Input{})
+			<-asked
+			b.stop()
+			b.wrap = nil
+			b.world.FailStart(nil)
+			set = nil
+			b.start()
+			if _, err := b.Resume(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if tc.started {
+				b.until(run.ID, running)
+				if err := b.Cancel(t.Context(), run.ID, "enough"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			d := b.until(run.ID, ended)
+			var status []heddle.Status
+			for _, a := range d.Attempts {
+				status = append(status, a.Status)
+			}
+			if diff := cmp.Diff(tc.status, status); diff != "" || d.Run.Outcome != tc.want {
+				t.Errorf("%s: %s; -want +got\n%s", d.Run.Outcome, d.Run.Message, diff)
+			}
+		})
+	}
+}
+
+// deaf starts attempts, but does not hear that they were.
+type deaf struct {
+	executor.Executor
+	started chan struct{}
+}
+
+func (x deaf) Start(ctx context.Context, spec executor.Spec) error {
+	if err := x.Executor.Start(ctx, spec); err != nil {
+		return err
+	}
+	x.started <- struct{}{}
+	<-ctx.Done()
+	return context.Cause(ctx)
+}
+
 func TestAMissingOutputKeepsAnAttemptFromStarting(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, engine.Options{})

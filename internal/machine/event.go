@@ -123,6 +123,8 @@ type (
 		// Refuse says why the attempt cannot be started: an output that it asks for
 		// is not there. It is to be told as ended, with [heddle.Refused].
 		Refuse string
+		// Again: the executor may have started it before a restart.
+		Again bool
 	}
 	// Stop tells the executor to end an attempt.
 	Stop struct {

@@ -200,6 +200,7 @@ func (s *State) recover() ([]Effect, error) {
 			if err != nil {
 				return nil, err
 			}
+			start.Again = true
 			effects = append(effects, start)
 		} else {
 			env, from := s.env(v)
