@@ -36,8 +36,8 @@ is, or if the document is at fault.`,
 			if opts.Params, err = pairs(cmd, "param", params); err != nil {
 				return err
 			}
-			if opts.File == "" {
-				return usagef(cmd, "a document is needed: --file FILE")
+			if err := opts.checkInput(cmd); err != nil {
+				return err
 			}
 			return runF(cmd.Context(), opts)
 		},
@@ -111,7 +111,7 @@ func (o *runOptions) plan(ctx context.Context) (*plan, error) {
 	if err := o.oneStdin(); err != nil {
 		return nil, err
 	}
-	file, err := o.read(ctx, o.File)
+	files, err := o.readDocument(ctx, o.Files)
 	if err != nil {
 		return nil, err
 	}
@@ -123,13 +123,13 @@ func (o *runOptions) plan(ctx context.Context) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	declared, parsed, err := o.parseAnyway(file, given)
+	declared, parsed, err := o.parseAnyway(files, given)
 	if err != nil {
 		return nil, err
 	}
 	flow := parsed.Flow
 	p := &plan{
-		File: file.Name, Kind: flow.Kind, Name: flow.Name, Workflow: flow.Workflow, Start: flow.Start,
+		File: names(files), Kind: flow.Kind, Name: flow.Name, Workflow: flow.Workflow, Start: flow.Start,
 		Images: []planImage{}, Params: declared, Variables: []planNeed{}, Sources: []planNeed{}, Context: []planNeed{},
 		Warnings: []string{}, Missing: []string{}, Graph: diagram.Text(flow, nil),
 	}
@@ -159,15 +159,20 @@ func (o *runOptions) plan(ctx context.Context) (*plan, error) {
 	if err := app.CheckSources(p.Executor, flow, in, o.lookup); err != nil {
 		p.Missing = append(p.Missing, err.Error())
 	}
+	if p.Executor != "" {
+		if err := app.Fit(p.Executor, flow); err != nil {
+			p.Missing = append(p.Missing, err.Error())
+		}
+	}
 	return p, nil
 }
 
 // parseAnyway reads the document with something in place of each value that is
 // missing, so that all the rest can be shown.
-func (o *runOptions) parseAnyway(file manifest.File, given json.RawMessage) ([]planParam, *manifest.Result, error) {
+func (o *runOptions) parseAnyway(files []manifest.File, given json.RawMessage) ([]planParam, *manifest.Result, error) {
 	values := map[string]string{}
 	list := []planParam{}
-	for _, param := range manifest.Params(file.Name, file.Data) {
+	for _, param := range manifest.Params(files[0].Name, files[0].Data) {
 		row := planParam{Name: param.Name, Type: param.Type, Value: param.Default, Source: "default"}
 		value, isGiven := o.Params[param.Name]
 		switch {
@@ -184,11 +189,12 @@ func (o *runOptions) parseAnyway(file manifest.File, given json.RawMessage) ([]p
 	for name, value := range o.Params {
 		values[name] = value
 	}
-	options := manifest.Options{Workflow: o.Workflow, Step: o.Step, Params: values, Context: given, Dir: file.Dir}
-	parsed, err := manifest.Parse(file.Name, file.Data, options)
+	options := o.parseOptions(given)
+	options.Params = values
+	parsed, err := manifest.ParseFiles(files, options)
 	if err != nil { // tell what the document lacks as it is
 		options.Params = o.Params
-		_, err = manifest.Parse(file.Name, file.Data, options)
+		_, err = manifest.ParseFiles(files, options)
 	}
 	return list, parsed, err
 }

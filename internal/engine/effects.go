@@ -94,7 +94,18 @@ func (e *Engine) unveil(ctx context.Context, spec *executor.Spec) error {
 		spec.Work.Env[name] = value
 		delete(spec.Work.From, name)
 	}
+	if w := &spec.Work; w.Expand {
+		w.Entrypoint, w.Command = expanded(w.Entrypoint, w.Env), expanded(w.Command, w.Env)
+	}
 	return nil
+}
+
+func expanded(words []string, env map[string]string) []string {
+	var out []string // the words are those of the flow, and stay
+	for _, word := range words {
+		out = append(out, heddle.Expand(word, env))
+	}
+	return out
 }
 
 // startUntilAnswered repeats the start until the executor has acknowledged or

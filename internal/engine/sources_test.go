@@ -336,3 +336,25 @@ func TestOutputsSurviveARestartAndAreTakenOver(t *testing.T) {
 		t.Errorf("in a retry: %v, %d attempts", s.Work.Env, len(d.Attempts))
 	}
 }
+
+func TestVariablesInCommandsAreExpanded(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, engine.Options{LookupEnv: lookup})
+	b.stop()
+	w := newWitness(b)
+	b.start()
+	f := flow([]string{"exit", "$(CODE)"})
+	f.Steps[0].Work.Expand = true
+	f.Steps[0].Work.Env = map[string]string{"CODE": "0"}
+	want := slices.Clone(f.Steps[0].Work.Command)
+	run := b.submit(f, heddle.Input{Env: map[string]string{"CODE": "3"}})
+	if d := b.until(run.ID, ended); d.Attempts[0].ExitCode != 3 {
+		t.Errorf("exit code %d", d.Attempts[0].ExitCode)
+	}
+	if spec := w.spec("s0"); !slices.Equal(spec.Work.Command, []string{"exit", "3"}) || spec.Work.Entrypoint != nil {
+		t.Errorf("started %q %q", spec.Work.Entrypoint, spec.Work.Command)
+	}
+	if !slices.Equal(f.Steps[0].Work.Command, want) {
+		t.Error("the flow has changed")
+	}
+}
