@@ -37,7 +37,8 @@ type Flow struct {
 	Context json.RawMessage `json:"context,omitempty"`
 	// MaxParallel bounds the attempts of one run that are open at once. 0: no bound.
 	MaxParallel int `json:"maxParallel,omitempty"`
-	// Deadline ends the run that long after its start. 0: none.
+	// Deadline ends the run that long after its start. What it waits for its
+	// concurrency key does not count. 0: none.
 	Deadline time.Duration `json:"deadline,omitempty"`
 	// Initiator and Data describe what started the run to its first steps, see [Cause].
 	Initiator string `json:"initiator,omitempty"`
@@ -75,6 +76,11 @@ const (
 	ConcurrenceCancelOld Concurrence = "cancel-old" // cancel those that have it or wait for it, then start
 	ConcurrenceReject    Concurrence = "reject"     // end at once, as an abort that names the other run
 )
+
+// Concurrences lists every value.
+func Concurrences() []Concurrence {
+	return []Concurrence{ConcurrenceQueue, ConcurrenceCancelOld, ConcurrenceReject}
+}
 
 // Gate says when a step opens.
 type Gate string
@@ -205,6 +211,8 @@ type Work struct {
 	// The process executor runs Entrypoint followed by Command.
 	Entrypoint []string `json:"entrypoint,omitempty"`
 	Command    []string `json:"command,omitempty"`
+	// Expand: in both, $(NAME) stands for a variable, see [Expand].
+	Expand bool `json:"expand,omitempty"`
 	// Env maps variable names to values. From holds the variables whose values come
 	// from elsewhere when an attempt starts; a name is in one of the two.
 	Env  map[string]string `json:"env,omitempty"`
@@ -273,6 +281,9 @@ type Kubernetes struct {
 	PodTemplate json.RawMessage `json:"podTemplate,omitempty"`
 	// Bare asks for a Pod without a Job.
 	Bare bool `json:"bare,omitempty"`
+	// Only lists what the document asks for that no other executor has, as paths of
+	// its keys. If there is any, other executors must not run the work.
+	Only []string `json:"only,omitempty"`
 }
 
 // GateOf returns the step's gate with its default.
@@ -282,3 +293,6 @@ func (s *Step) GateOf() Gate {
 	}
 	return s.Gate
 }
+
+// Places is how many places in its pool an attempt of the step takes.
+func (s *Step) Places() int { return max(1, s.Weight) }

@@ -22,6 +22,8 @@ type backend interface {
 	store.Store
 	store.History
 	store.Outbox
+	store.Turns
+	heddle.Pools
 }
 
 // openStore opens the database that the options name, or the one in the data

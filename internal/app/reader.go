@@ -40,6 +40,9 @@ func (r *Reader) Runs() heddle.Runs { return r }
 // Logs is the service for what steps print.
 func (r *Reader) Logs() heddle.Logs { return r.logs }
 
+// Pools is the service for pools.
+func (r *Reader) Pools() heddle.Pools { return r.store }
+
 // Close closes the store.
 func (r *Reader) Close() error { return r.store.Close() }
 

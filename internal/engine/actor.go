@@ -37,6 +37,7 @@ type actor struct {
 
 	held      int // places that it holds
 	starts    map[heddle.AttemptID]*starting
+	inLine    bool      // the engine knows that it waits for what others have
 	due       time.Time // when news that were held back must be committed; zero: there are none
 	causeless atomic.Bool
 }
@@ -114,6 +115,7 @@ func (a *actor) loop() {
 		if a.state.Run().State == heddle.RunEnded {
 			return
 		}
+		a.e.lines.note(&a.inLine, a.state.Waits())
 		timer.Reset(a.untilNext())
 		select {
 		case <-a.wake:
@@ -129,7 +131,7 @@ func (a *actor) loop() {
 // untilNext is how long the actor may sleep.
 func (a *actor) untilNext() time.Duration {
 	next := a.state.NextTick()
-	a.causeless.Store(next.IsZero() && a.state.Open() == 0 && !a.state.Ready())
+	a.causeless.Store(next.IsZero() && a.state.Open() == 0 && !a.state.Ready() && !a.state.Waits())
 	if !a.due.IsZero() && (next.IsZero() || a.due.Before(next)) {
 		next = a.due
 	}
@@ -201,6 +203,9 @@ func (a *actor) flush() bool {
 	a.seq++
 	a.tellCreated(nil)
 	a.do(effects)
+	if change.Run.State == heddle.RunEnded && a.state.Flow().Shared {
+		a.exec.unshare(a.id)
+	}
 	if len(change.Notices) > 0 && a.e.opts.Notices != nil {
 		a.e.opts.Notices(change.Notices)
 	}
@@ -238,6 +243,7 @@ func (a *actor) tellCreated(err error) {
 // leave takes the actor out of everything.
 func (a *actor) leave() {
 	a.e.forget(a)
+	a.e.lines.note(&a.inLine, false)
 	a.e.places.leave(a)
 	for ; a.held > 0; a.held-- {
 		a.e.places.give()
@@ -252,13 +258,16 @@ func (a *actor) leave() {
 func (a *actor) spec(start machine.Start) executor.Spec {
 	run := a.state.Run()
 	work := *start.Step.Work
-	work.Env = start.Env
+	work.Env, work.From = start.Env, start.From
 	work.Env["HEDDLE_RUN"], work.Env["HEDDLE_STEP"] = string(run.ID), start.Step.Name
 	work.Env["HEDDLE_ATTEMPT"] = string(start.Attempt.ID)
 	spec := executor.Spec{
 		Attempt: start.Attempt.ID, Place: start.Attempt.Place, Step: start.Step.Name, Work: work,
 		Timeout: start.Step.Timeout, Grace: a.e.opts.Grace, Volumes: run.Input.Volumes,
 		Labels: map[string]string{"heddle.dev/run": string(run.ID), "heddle.dev/step": start.Step.Name},
+	}
+	if a.state.Flow().Shared {
+		spec.Shared = run.ID
 	}
 	if start.Context != nil && start.Env["KOG_CONTEXT"] == "" {
 		spec.Files = []executor.File{{Env: "KOG_CONTEXT_FILE", Name: "context.json", Data: start.Context}}

@@ -22,12 +22,20 @@ import (
 type Options struct {
 	Store   store.Store
 	History store.History
+	Turns   store.Turns  // the store's
+	Pools   heddle.Pools // the store's
 	// Open makes the executor of that name when the first run needs it; its reports
 	// go to the sink.
 	Open func(ctx context.Context, name string, sink executor.Sink) (executor.Executor, error)
 	// Ambient is the environment from which runs that ask for it get variables, in
 	// the form of os.Environ.
 	Ambient []string
+	// LookupEnv reads a variable of the engine's own environment, for variables of
+	// steps that come from there. Nil: none is set.
+	LookupEnv func(name string) (string, bool)
+	// Check says whether the executor of a submission, which is complete, can run its
+	// flow, before a run is accepted. Nil: each can run each.
+	Check func(sub *heddle.Submission) error
 	// Notices is given what is to be told to others once that is committed; nil: nobody.
 	Notices func([]heddle.Notice)
 	// Parallel bounds the attempts that are open at once. Default: twice the number
@@ -57,6 +65,12 @@ func (o Options) withDefaults() Options {
 	if o.Batch <= 0 {
 		o.Batch = 256
 	}
+	if o.LookupEnv == nil {
+		o.LookupEnv = func(string) (string, bool) { return "", false }
+	}
+	if o.Check == nil {
+		o.Check = func(*heddle.Submission) error { return nil }
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -71,6 +85,7 @@ type Engine struct {
 	fail    context.CancelCauseFunc
 	tasks   sync.WaitGroup
 	places  *places
+	lines   *lines
 	commits chan *commit
 	watch   *watchers
 	opening sync.Mutex // held while an executor is opened
@@ -93,12 +108,13 @@ func Start(ctx context.Context, opts Options) *Engine {
 	ctx, fail := context.WithCancelCause(context.WithoutCancel(ctx))
 	e := &Engine{
 		opts: opts, log: opts.Log, ctx: ctx, fail: fail,
-		places: newPlaces(opts.Parallel), commits: make(chan *commit, opts.Batch), watch: newWatchers(),
+		places: newPlaces(opts.Parallel), lines: newLines(), commits: make(chan *commit, opts.Batch), watch: newWatchers(),
 		actors: map[heddle.RunID]*actor{}, executors: map[string]*opened{}, graphs: map[string]*machine.Graph{},
 		coming: map[heddle.RunID]bool{},
 	}
 	e.tasks.Go(e.commitLoop)
 	e.tasks.Go(e.wakeLoop)
+	e.tasks.Go(e.turnLoop)
 	return e
 }
 
@@ -161,6 +177,12 @@ func (e *Engine) Submit(ctx context.Context, sub heddle.Submission) (heddle.Run,
 	}
 	hash, graph, err := e.graph(sub.Flow)
 	if err != nil {
+		return heddle.Run{}, err
+	}
+	if err := e.opts.Check(&sub); err != nil {
+		return heddle.Run{}, err
+	}
+	if err := e.checkPools(ctx, sub.Flow); err != nil {
 		return heddle.Run{}, err
 	}
 	exec, err := e.executor(sub.Executor)

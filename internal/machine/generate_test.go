@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"time"
 
 	"pgregory.net/rapid"
@@ -108,6 +109,9 @@ func (d drawn) trimmings(s *heddle.Step) {
 	case 19:
 		s.NeedsEnv, s.NeedsContext = []string{"NO_SUCH"}, []string{"no.such"}
 	}
+	if d.often(25, "pool") {
+		s.Pool, s.Weight = fmt.Sprint("p", d.number(1, 2, "which pool")), d.number(0, 3, "weight")
+	}
 	if !d.plain && d.often(25, "key") {
 		s.Key = fmt.Sprint("k", d.number(1, 2, "which key"))
 		s.Busy = []heddle.Busy{heddle.BusyQueue, "", heddle.BusyDrop, heddle.BusyAllow}[d.number(0, 3, "busy")]
@@ -159,6 +163,9 @@ func (d drawn) flow(kind heddle.Kind) *heddle.Flow {
 	if d.often(50, "context") {
 		f.Context = json.RawMessage(`{"given":1}`)
 	}
+	if d.often(20, "concurrency key") {
+		f.Concurrency = &heddle.Concurrency{Key: "c"}
+	}
 	if !d.plain && d.often(20, "deadline") {
 		f.Deadline = time.Duration(d.number(1, 20, "deadline")) * time.Second
 	}
@@ -199,7 +206,27 @@ func (d drawn) dag(mixed bool) *heddle.Flow {
 		}
 	}
 	d.finals(f)
+	if !mixed && !d.plain {
+		d.outputs(f)
+	}
 	return f
+}
+
+// outputs has steps ask for outputs of those that they wait for, which may have none.
+func (d drawn) outputs(f *heddle.Flow) {
+	for _, e := range f.Edges {
+		to := slices.IndexFunc(f.Steps, func(s heddle.Step) bool { return s.Name == e.To })
+		from := slices.IndexFunc(f.Steps, func(s heddle.Step) bool { return s.Name == e.From })
+		if f.Context != nil || f.Steps[to].Work == nil || f.Steps[from].Work == nil && f.Steps[from].Matrix == nil || !d.often(30, "output") {
+			continue
+		}
+		if f.Steps[from].Work == nil {
+			from++ // the member of a matrix stands behind it
+		}
+		f.Steps[from].Work.Message = &heddle.MessageFile{Env: "OUT"}
+		name := []string{"message", "rc", "context", "none"}[d.number(0, 3, "which")]
+		f.Steps[to].Work.From = map[string]heddle.Source{"GIVEN": {Output: e.From + "." + name}}
+	}
 }
 
 // machine draws a state machine.
@@ -229,7 +256,7 @@ func (d drawn) machine() *heddle.Flow {
 // world draws what happens to a run.
 func (d drawn) world() world {
 	roll := roller(rapid.Uint64().Draw(d.T, "world"))
-	w := world{roll: roll, exit: exits(roll), enough: 60, lazy: d.often(40, "lazy")}
+	w := world{roll: roll, exit: exits(roll), enough: 60, lazy: d.often(40, "lazy"), room: d.number(3, 5, "room")}
 	if !d.plain && d.often(30, "cancel") {
 		at := d.number(0, 20, "cancel at")
 		w.cancels = []int{at}

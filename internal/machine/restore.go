@@ -13,6 +13,10 @@ import (
 // cancel are not in the rows: the caller sends their number again.
 func Restore(g *Graph, run heddle.Run, visits []heddle.Visit, attempts []heddle.Attempt, ambient map[string]string) (*State, []Effect, error) {
 	s := New(g, run, ambient)
+	if run.State == heddle.RunPending {
+		s.plan, s.stored = planOf(&run, visits), true
+		return s, nil, nil
+	}
 	for i := range visits {
 		if err := s.restoreVisit(&visits[i]); err != nil {
 			return nil, nil, err
@@ -22,6 +26,7 @@ func Restore(g *Graph, run heddle.Run, visits []heddle.Visit, attempts []heddle.
 		a := attempts[i]
 		if v := s.live[a.Visit]; v != nil && !a.Status.Ended() {
 			v.attempt = &a
+			v.turn = s.g.step(v.step).Pool != ""
 			s.open++
 		}
 	}
@@ -29,6 +34,12 @@ func Restore(g *Graph, run heddle.Run, visits []heddle.Visit, attempts []heddle.
 	s.restoreArrivals(visits)
 	if err := s.restoreFolds(visits); err != nil {
 		return nil, nil, err
+	}
+	if s.g.causes {
+		byNo := numbered(visits)
+		for _, v := range s.live {
+			v.lead = s.leadTo(v, byNo)
+		}
 	}
 	if err := s.restoreQueues(); err != nil {
 		return nil, nil, err
@@ -164,7 +175,7 @@ func (s *State) restoreQueues() error {
 		}
 		switch v.State {
 		case heddle.VisitReady:
-			s.ready = append(s.ready, v.No)
+			s.queue(v)
 		case heddle.VisitBackoff:
 			heap.Push(&s.timers, timer{due: v.Due, visit: v.No})
 		case heddle.VisitQueued, heddle.VisitActive, heddle.VisitSettled:
@@ -194,9 +205,12 @@ func (s *State) recover() ([]Effect, error) {
 			if err != nil {
 				return nil, err
 			}
+			start.Again = true
 			effects = append(effects, start)
 		} else {
-			effects = append(effects, Adopt{Attempt: *v.attempt})
+			env, from := s.env(v)
+			_ = s.fetch(v, env, from) // it has started: what matters is what else it was given
+			effects = append(effects, Adopt{Attempt: *v.attempt, From: from})
 		}
 		if v.attempt.Stop != "" {
 			effects = append(effects, Stop{Attempt: v.attempt.ID, Reason: v.attempt.Stop})

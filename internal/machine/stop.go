@@ -98,7 +98,7 @@ func (s *State) checkEnd(now time.Time) error {
 				return err
 			}
 			for _, i := range s.g.finals {
-				if err := s.openStep(i, 0, origin{fold: start}, now); err != nil {
+				if err := s.openStep(i, 0, origin{fold: start, lead: s.startLead()}, now); err != nil {
 					return err
 				}
 			}
@@ -122,5 +122,10 @@ func (s *State) end(now time.Time) error {
 		s.run.Outcome, s.run.Message = s.verdict()
 	}
 	s.out.changed, s.out.urgent = true, true
+	if s.g.asks {
+		s.out.release(0)
+	}
+	s.dropPlan(now)
+	clear(s.asking)
 	return s.notifyEnded(now)
 }

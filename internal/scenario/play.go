@@ -128,6 +128,7 @@ func (p *player) do(event machine.Event) error {
 		}
 	}
 	cancel := false
+	var granted []machine.Event
 	for _, effect := range effects {
 		switch e := effect.(type) {
 		case machine.Start:
@@ -135,6 +136,13 @@ func (p *player) do(event machine.Event) error {
 			cancel = cancel || e.Step.Name == p.cancel && !p.canceled
 		case machine.Stop:
 			p.stop(e.Attempt)
+		case machine.Ask: // there are no other runs
+			granted = append(granted, machine.Granted{Visit: e.Visit, Attempt: e.Attempt})
+		}
+	}
+	for _, event := range granted {
+		if err := p.do(event); err != nil {
+			return err
 		}
 	}
 	if cancel {
@@ -158,6 +166,9 @@ func (p *player) begin(e *machine.Start) {
 	}
 	p.attempts[name]++
 	exit, takes := exitOf(e.Step, &o)
+	if e.Refuse != "" {
+		exit, takes = heddle.Exit{Reason: heddle.Refused, Message: e.Refuse}, 0
+	}
 	exit.Started = p.now
 	p.open = append(p.open, &attempt{id: e.Attempt.ID, ends: p.now.Add(takes), exit: exit})
 }
@@ -194,6 +205,10 @@ func exitOf(step *heddle.Step, o *outcome) (heddle.Exit, time.Duration) {
 	case heddle.Abort:
 		exit.Reason = heddle.Refused
 	case heddle.Success, heddle.Failure, heddle.Skipped:
+	}
+	if o.outputs != nil { // as a line, which may be longer than the file
+		exit.Result = o.outputs.JSON()
+		exit.ResultSize = int64(len(exit.Result))
 	}
 	return exit, o.takes
 }

@@ -30,12 +30,14 @@ actions:
   a:
     image: i
     version: 1.10
-    env: {A: 1}
+    env: {A: 1, B: {fromFile: /f}, C: {fromEnv: X}, D: {fromSecret: n/k}}
     command: [x]
     entrypoint: x
     requirements: {env: [A], context_paths: [b.c]}
     output: {context: {b: {c: d}}}
     retries: 3
+    pool: {name: licences, weight: 2}
+concurrency: {key: deploy, busy: reject}
 params: {p: {type: integer, default: 1}}
 `,
 		Files: []string{"testdata/*.yaml", "../../../examples/*.yaml"},

@@ -6,6 +6,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/heddle/heddle"
+	"github.com/heddle/heddle/internal/store"
 )
 
 // deadOwners is a list, as an array, of those in the query's column owner who have
@@ -93,6 +94,16 @@ func (s *Store) RequestCancel(ctx context.Context, id heddle.RunID, reason strin
 			// It was created in between.
 		}
 	})
+}
+
+// news returns what others may have left for this session.
+func (s *Store) news(ctx context.Context) (store.News, error) {
+	cancels, err := s.requests(ctx)
+	if err != nil {
+		return store.News{}, err
+	}
+	granted, err := s.grants(ctx)
+	return store.News{Cancels: cancels, Granted: granted}, err
 }
 
 // requests returns how often each of this session's open runs was asked to stop.

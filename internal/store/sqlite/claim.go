@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/heddle/heddle"
+	"github.com/heddle/heddle/internal/store"
 )
 
 // Claim implements the port. Called without ids it takes over
@@ -203,6 +204,16 @@ func (s *Store) touch(owner string) {
 	if err != nil {
 		s.log.Warn("waking the owner of a run", "owner", owner, "error", err)
 	}
+}
+
+// news returns what others may have left for this session.
+func (s *Store) news(ctx context.Context) (store.News, error) {
+	cancels, err := s.requests(ctx)
+	if err != nil {
+		return store.News{}, err
+	}
+	granted, err := s.grants(ctx)
+	return store.News{Cancels: cancels, Granted: granted}, err
 }
 
 // requests returns how often each of this session's open runs was asked to stop.
