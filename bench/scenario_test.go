@@ -24,6 +24,7 @@ import (
 	"github.com/heddle/heddle/internal/executor"
 	"github.com/heddle/heddle/internal/executor/docker"
 	"github.com/heddle/heddle/internal/executor/executortest"
+	kubeexec "github.com/heddle/heddle/internal/executor/kubernetes"
 	"github.com/heddle/heddle/internal/executor/process"
 	"github.com/heddle/heddle/internal/store"
 	"github.com/heddle/heddle/internal/store/logs"
@@ -65,8 +66,18 @@ func scenarios() map[string]func(ctx context.Context, w *world, n int) error {
 			w.options.Batch = 1
 			return w.playMany(ctx, n, "fake")
 		},
-		"prepare": prepare,
-		"recover": recoverRuns,
+		"kube-chain": func(ctx context.Context, w *world, n int) error {
+			return w.play(ctx, chain(n), "kubernetes")
+		},
+		"kube-once": func(ctx context.Context, w *world, n int) error {
+			return w.playAtOnce(ctx, n, "kubernetes", real(single()))
+		},
+		"kube-queued": func(ctx context.Context, w *world, n int) error {
+			return w.playAtOnce(ctx, n, "kubernetes", faked(single()))
+		},
+		"kube-live": live,
+		"prepare":   prepare,
+		"recover":   recoverRuns,
 	}
 }
 
@@ -164,6 +175,8 @@ func measure(b *testing.B, at place, name string, n int) figures {
 type backend interface {
 	store.Store
 	store.History
+	store.Turns
+	heddle.Pools
 }
 
 func openStore(ctx context.Context, dir string) (backend, error) {
@@ -195,11 +208,15 @@ func open(ctx context.Context, dir string) (*world, error) {
 	fake := executortest.NewWorld()
 	w := &world{dir: dir, store: st}
 	w.options = engine.Options{
-		Store: st, History: st, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Store: st, History: st, Turns: st, Pools: st, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Open: func(ctx context.Context, name string, sink executor.Sink) (executor.Executor, error) {
 			switch name {
 			case "fake":
 				return fake.Executor(sink), nil
+			case "kubernetes":
+				o := onKubernetes(dir)
+				o.Sink, o.Log = sink, slog.New(slog.DiscardHandler)
+				return kubeexec.Open(ctx, o)
 			case "docker":
 				return docker.Open(ctx, docker.Options{StoreID: dir, Sink: sink, Log: slog.New(slog.DiscardHandler)})
 			}
@@ -240,8 +257,12 @@ func (w *world) play(ctx context.Context, flow *heddle.Flow, name string) error 
 	w.engine = engine.Start(ctx, w.options)
 	defer w.engine.Stop()
 	first := single()
-	if name == "docker" {
+	switch name {
+	case "docker":
 		contained(first)
+	case "kubernetes":
+		faked(first)
+		faked(flow)
 	}
 	if err := w.one(ctx, first, name); err != nil { // opens the executor, outside the time taken
 		return err
