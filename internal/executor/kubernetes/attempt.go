@@ -399,7 +399,7 @@ func (a *attempt) finish(out *output, view kube.View, verdict kube.Verdict) {
 		}
 	}
 	exit.Message = mask.String(exit.Message)
-	exit.Termination = executor.Termination([]byte(exit.Termination), mask)
+	executor.SetTermination(&exit, []byte(exit.Termination), mask)
 	if a.ctx.Err() == nil {
 		a.e.opts.Sink(executor.Report{Attempt: a.id, Started: exit.Started, Exit: &exit})
 	}
