@@ -19,6 +19,7 @@ type example struct {
 	commands []string // the command lines, as they stand there
 	verdict  string
 	exit     int
+	shared   bool // its steps share a directory
 }
 
 var (
@@ -44,7 +45,7 @@ func readExample(t *testing.T, path string) example {
 	if len(e.commands) == 0 || verdict == nil || exit == nil {
 		t.Fatalf("%s does not begin with a comment that has a command line, a verdict and an exit code", path)
 	}
-	e.verdict = string(verdict[1])
+	e.verdict, e.shared = string(verdict[1]), bytes.Contains(data, []byte("\nshared: true\n"))
 	if e.exit, err = strconv.Atoi(string(exit[1])); err != nil {
 		t.Fatal(err)
 	}
@@ -83,6 +84,9 @@ func TestExamples(t *testing.T) {
 					if os.Getenv(needs) == "" && strings.Contains(command, "--executor "+executor) {
 						t.Skipf("%s is not set", needs)
 					}
+				}
+				if e.shared && strings.Contains(command, "--executor kubernetes") {
+					t.Skip("steps on Kubernetes share no directory")
 				}
 				if !strings.Contains(command, " "+name) {
 					t.Errorf("the command line does not name %s", name)

@@ -10,6 +10,10 @@ import (
 // cannot do. A Job that a user has described sees to its own retries and longest
 // times on Kubernetes; elsewhere the engine does that in its place.
 func Fit(executor string, flow *heddle.Flow) error {
+	if executor == Kubernetes && flow.Shared {
+		return heddle.Errorf(heddle.CodeInvalid, "shared: steps on Kubernetes have no directory in common; "+
+			"hand data on as outputs or context, or give the steps a claim: --volume pvc:NAME:/path")
+	}
 	own := flow.Kind == heddle.KindTask || flow.Kind == heddle.KindReactiveJob
 	for i := range flow.Steps {
 		step := &flow.Steps[i]

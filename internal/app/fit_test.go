@@ -27,6 +27,8 @@ func TestFit(t *testing.T) {
 		"what everybody can":          {executor: "docker", flow: flow(heddle.KindReactiveJob), want: flow(heddle.KindReactiveJob)},
 		"its own retries in its Job":  {executor: "kubernetes", flow: flow(heddle.KindReactiveJob, "spec.volumes"), want: cleared},
 		"the engine's, of a pipeline": {executor: "kubernetes", flow: flow(heddle.KindPipeline), want: flow(heddle.KindPipeline)},
+		"what Kubernetes has not": {executor: "kubernetes", flow: &heddle.Flow{Shared: true},
+			err: "shared: steps on Kubernetes have no directory in common; hand data on as outputs or context, or give the steps a claim: --volume pvc:NAME:/path"},
 		"what only Kubernetes has": {executor: "process", flow: flow(heddle.KindChain, "spec.volumes", "spec.hostPID"),
 			err: `step "job": the process executor cannot do what these keys ask for: spec.volumes, spec.hostPID; choose --executor kubernetes, or leave them out`},
 	} {
