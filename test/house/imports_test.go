@@ -15,7 +15,12 @@ import (
 // the code base. Packages that end in "test" are for _test.go files only.
 var allowed = map[string][]string{
 	".":                              {},
+	"api/batch/v1alpha1":             {},
+	"api/sirocco/v1alpha1":           {},
+	"internal/cron":                  {"."},
 	"internal/machine":               {"."},
+	"internal/orca":                  {".", "internal/cron"},
+	"internal/reactive":              {"."},
 	"internal/engine":                {".", "internal/machine", "internal/store", "internal/executor"},
 	"internal/store":                 {"."},
 	"internal/store/sqlite":          {".", "internal/store"},
@@ -61,8 +66,9 @@ var owned = map[string][]string{
 	"github.com/docker":              {"internal/executor/docker"},
 	"github.com/spf13":               {"internal/cli"},
 	"github.com/nicholas-fedor":      {"internal/notify"},
-	"k8s.io/api":                     {},
-	"k8s.io/apimachinery":            {},
+	"github.com/hashicorp/cronexpr":  {"internal/cron"},
+	"k8s.io/api":                     {"api/batch/v1alpha1", "api/sirocco/v1alpha1", "internal/reactive"},
+	"k8s.io/apimachinery":            {"api/batch/v1alpha1", "api/sirocco/v1alpha1", "internal/reactive"},
 	"k8s.io/client-go":               {},
 	"sigs.k8s.io/controller-runtime": {},
 }
