@@ -53,6 +53,10 @@ type Run struct {
 	Outcome Outcome           `json:"outcome,omitempty"`
 	Message string            `json:"message,omitempty"`
 	Labels  map[string]string `json:"labels,omitempty"`
+	// Definition is the [Definition] that the run was made of, Due the tick that it was
+	// made for; zero for a run made on request or after another's end.
+	Definition string    `json:"definition,omitempty"`
+	Due        time.Time `json:"due,omitzero"`
 	// Created is when the run was accepted, Started when its first steps opened.
 	Created time.Time `json:"created"`
 	Started time.Time `json:"started,omitzero"`

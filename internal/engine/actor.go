@@ -204,6 +204,9 @@ func (a *actor) flush() bool {
 	if len(change.Notices) > 0 && a.e.opts.Notices != nil {
 		a.e.opts.Notices(change.Notices)
 	}
+	if a.e.opts.Ended != nil && change.Run.Definition != "" && change.Run.State == heddle.RunEnded {
+		a.e.opts.Ended(change.Run)
+	}
 	a.e.watch.publish(heddle.RunUpdate{Run: change.Run, Visits: change.Visits, Attempts: change.Attempts})
 	return true
 }

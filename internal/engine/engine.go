@@ -30,6 +30,9 @@ type Options struct {
 	Ambient []string
 	// Notices is given what is to be told to others once that is committed; nil: nobody.
 	Notices func([]heddle.Notice)
+	// Ended is told of each run of a definition that has ended, once that is
+	// committed; nil: nobody is. It must not block.
+	Ended func(heddle.Run)
 	// Parallel bounds the attempts that are open at once. Default: twice the number
 	// of processors, at least 4.
 	Parallel int
@@ -191,6 +194,7 @@ func (e *Engine) newRun(sub *heddle.Submission, hash string) heddle.Run {
 	run := heddle.Run{
 		ID: sub.ID, Kind: sub.Flow.Kind, Name: sub.Flow.Name, FlowHash: hash, Parent: sub.Parent,
 		Executor: sub.Executor, Input: sub.Input, Labels: sub.Labels,
+		Definition: sub.Definition, Due: sub.Due,
 		State: heddle.RunPending, Created: time.Now().UTC(),
 	}
 	if run.Input.CorrelationID == "" {

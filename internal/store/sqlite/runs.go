@@ -69,7 +69,11 @@ func selectsFor(f heddle.RunFilter, label string) ([]*clause, error) {
 	case len(statuses) == 0:
 	case len(f.IDs) > 0:
 		c := byRun.with("r.id IN (SELECT value FROM json_each(?))", jsonList(f.IDs))
-		selects = append(selects, c.kinds(f).statuses(statuses, allStatuses).name(f).labels(f.Labels))
+		selects = append(selects, c.kinds(f).statuses(statuses, allStatuses).name(f).definition(f).labels(f.Labels))
+	case f.Definition != "":
+		for _, status := range statuses {
+			selects = append(selects, byRun.definition(f).with("r.status = ?", status).kinds(f).name(f).labels(f.Labels))
+		}
 	case label != "":
 		c, err := byLabel(f, label)
 		if err != nil {
@@ -104,7 +108,7 @@ const few = 2000
 // at a few, so of conditions that many runs meet any is as good.
 func (s *Store) labelToFollow(ctx context.Context, f heddle.RunFilter) (string, error) {
 	labels := f.Labels
-	if len(labels) == 0 || len(f.IDs) > 0 {
+	if len(labels) == 0 || len(f.IDs) > 0 || f.Definition != "" {
 		return "", nil
 	}
 	best, least := "", few+1
@@ -215,6 +219,13 @@ func (c *clause) statuses(statuses []string, all bool) *clause {
 		return c
 	}
 	return c.with("r.status IN (SELECT value FROM json_each(?))", jsonList(statuses))
+}
+
+func (c *clause) definition(f heddle.RunFilter) *clause {
+	if f.Definition == "" {
+		return c
+	}
+	return c.with("r.definition <> '' AND r.definition = ?", f.Definition)
 }
 
 func (c *clause) name(f heddle.RunFilter) *clause {

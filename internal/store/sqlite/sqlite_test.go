@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -124,8 +125,11 @@ func TestMigrateTwice(t *testing.T) {
 		t.Fatalf("version %d was applied %d times, error %v", newest, versions, err)
 	}
 	entries, err := migrations.ReadDir("migrations")
-	if err != nil || len(entries) != newest {
-		t.Fatalf("there are %d migrations, error %v; newest says %d", len(entries), err, newest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last, want := entries[len(entries)-1].Name(), fmt.Sprintf("%04d_", newest); !strings.HasPrefix(last, want) {
+		t.Fatalf("the last migration is %s; newest says %d", last, newest)
 	}
 }
 
