@@ -31,8 +31,11 @@ type Submission struct {
 	ID       RunID // made when empty
 	Parent   RunID
 	Executor string
-	Input    Input
-	Labels   map[string]string
+	// Organization is whose run it will be. Default: that of the run done over, else
+	// [DefaultOrganization].
+	Organization string
+	Input        Input
+	Labels       map[string]string
 	// Retry makes the run one that does over part of another, its Parent. The Input
 	// is the other run's; so are Flow, Executor and Labels where they are empty.
 	// Errors: [CodeNotFound], [CodeConflict] (it has not ended, or there is nothing
@@ -87,11 +90,13 @@ type RunFilter struct {
 	Outcomes []Outcome
 	Kinds    []Kind
 	Name     string
-	Labels   map[string]string
-	Since    time.Time // created at or after
-	Until    time.Time // created before
-	Limit    int       // of the page; 0 is 50, at most 1000
-	After    string    // a [RunPage]'s Next: go on there
+	// Organization is whose runs are selected.
+	Organization string
+	Labels       map[string]string
+	Since        time.Time // created at or after
+	Until        time.Time // created before
+	Limit        int       // of the page; 0 is 50, at most 1000
+	After        string    // a [RunPage]'s Next: go on there
 }
 
 // RunPage is one page of a list, newest first.

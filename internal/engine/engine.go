@@ -5,6 +5,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -190,7 +191,7 @@ func (e *Engine) Submit(ctx context.Context, sub heddle.Submission) (heddle.Run,
 func (e *Engine) newRun(sub *heddle.Submission, hash string) heddle.Run {
 	run := heddle.Run{
 		ID: sub.ID, Kind: sub.Flow.Kind, Name: sub.Flow.Name, FlowHash: hash, Parent: sub.Parent,
-		Executor: sub.Executor, Input: sub.Input, Labels: sub.Labels,
+		Executor: sub.Executor, Organization: cmp.Or(sub.Organization, heddle.DefaultOrganization), Input: sub.Input, Labels: sub.Labels,
 		State: heddle.RunPending, Created: time.Now().UTC(),
 	}
 	if run.Input.CorrelationID == "" {

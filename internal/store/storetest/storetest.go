@@ -48,6 +48,8 @@ func Exercise(t *testing.T, open func(t *testing.T, dir string) Store) {
 		"runs that may be deleted are found":              prunable,
 		"runs are deleted with all that is theirs":        deletion,
 		"many runs are deleted while others write":        deleteMany,
+		"lists are of one organization":                   organizations,
+		"keys are found by their hash":                    keys,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
