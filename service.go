@@ -31,8 +31,11 @@ type Submission struct {
 	ID       RunID // made when empty
 	Parent   RunID
 	Executor string
-	Input    Input
-	Labels   map[string]string
+	// Organization is whose run it will be. Default: that of the run done over, else
+	// [DefaultOrganization].
+	Organization string
+	Input        Input
+	Labels       map[string]string
 	// Definition and Due are the run's.
 	Definition string
 	Due        time.Time
@@ -126,7 +129,9 @@ type RunFilter struct {
 	Outcomes []Outcome
 	Kinds    []Kind
 	Name     string
-	Labels   map[string]string
+	// Organization is whose runs are selected.
+	Organization string
+	Labels       map[string]string
 	// Definition selects the runs of a [Definition].
 	Definition string
 	Since      time.Time // created at or after

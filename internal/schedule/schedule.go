@@ -244,7 +244,8 @@ func (s *Scheduler) launch(ctx context.Context, d *heddle.Definition, id heddle.
 	}
 	status := heddle.StatusJobDeployed
 	_, err = runs.Submit(ctx, heddle.Submission{
-		Flow: d.Flow, ID: id, Executor: executor, Input: d.Input, Labels: d.Labels, Definition: d.ID, Due: due,
+		Flow: d.Flow, ID: id, Executor: executor, Input: d.Input, Labels: d.Labels,
+		Organization: d.Organization, Definition: d.ID, Due: due,
 	})
 	if heddle.CodeOf(err) == heddle.CodeConflict {
 		if d.LatestRun == id {

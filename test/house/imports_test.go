@@ -43,6 +43,8 @@ var allowed = map[string][]string{
 	"internal/schedule":              {".", "internal/store", "internal/cron"},
 	"internal/janitor":               {".", "internal/store"},
 	"internal/config":                {"."},
+	"internal/keys":                  {".", "internal/store"},
+	"internal/scope":                 {"."},
 	"internal/app":                   {".", "internal/*"},
 	"internal/cli":                   {".", "internal/config", "internal/manifest", "internal/manifest/doc", "internal/manifest/jobfile", "internal/manifest/params", "internal/manifest/pipeline", "internal/scenario", "internal/diagram", "internal/machine", "internal/app"},
 	"internal/rest":                  {".", "internal/rest/auth"},

@@ -6,6 +6,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/heddle/heddle"
+	"github.com/heddle/heddle/internal/store"
 )
 
 // deadOwners is a list, as an array, of those in the query's column owner who have
@@ -56,6 +57,18 @@ func (s *Store) Claim(ctx context.Context, ids []heddle.RunID) ([]heddle.RunID, 
 		return nil, err
 	}
 	return claimed, nil
+}
+
+var _ store.NoticeClaimer = (*Store)(nil)
+
+// ClaimNotices implements [store.NoticeClaimer].
+func (s *Store) ClaimNotices(ctx context.Context) (claimed int, err error) {
+	err = s.call(ctx, "claiming notices", func(ctx context.Context) error {
+		done, err := s.pool.Exec(ctx, claimNoticesText+deadOwners(noticesOwners)+`)`, s.session)
+		claimed = int(done.RowsAffected())
+		return err
+	})
+	return claimed, err
 }
 
 // Orphaned implements [store.History].

@@ -16,7 +16,7 @@ type shape struct{ texts, numbers, document string }
 // The shapes of the rows that a group of changes consists of. Whoever adds rows
 // lists the values in this order.
 func madeShape() shape {
-	return shape{"id kind name flow parent executor state outcome message stop last_change definition", "created started ended deadline visits seq due report", "input"}
+	return shape{"id kind name flow parent executor state outcome message stop last_change organization definition", "created started ended deadline visits seq due report", "input"}
 }
 func movedShape() shape {
 	return shape{"id state outcome message stop last_change", "started ended deadline visits epoch seq steps", ""}
@@ -142,7 +142,7 @@ func (g *group) create(first, last *heddle.Change, steps int) error {
 	r, created := &last.Run, store.Nanos(first.Run.Created)
 	f := &first.Run
 	g.made.put(g.made.len(), []string{string(f.ID), string(f.Kind), f.Name, f.FlowHash, string(f.Parent), f.Executor,
-		string(r.State), string(r.Outcome), r.Message, string(r.Stop), last.ID, f.Definition},
+		string(r.State), string(r.Outcome), r.Message, string(r.Stop), last.ID, f.Organization, f.Definition},
 		[]int64{created, store.Nanos(r.Started), store.Nanos(r.Ended), store.Nanos(r.Deadline), int64(r.Visits), int64(steps), store.Nanos(f.Due), number(f.Definition != "")}, input)
 	for key, value := range f.Labels {
 		g.labels.put(g.labels.len(), []string{string(f.ID), key, value}, []int64{created}, nil)

@@ -52,6 +52,8 @@ func Exercise(t *testing.T, open func(t *testing.T, dir string) Store) {
 		"definitions are listed":                          definitionLists,
 		"definitions are due when they wake":              dueDefinitions,
 		"definitions move together with ended runs":       movedDefinitions,
+		"lists are of one organization":                   organizations,
+		"keys are found by their hash":                    keys,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
