@@ -40,6 +40,7 @@ var allowed = map[string][]string{
 	"internal/scenario":              {".", "internal/machine", "internal/manifest", "internal/manifest/doc"},
 	"internal/diagram":               {"."},
 	"internal/notify":                {".", "internal/store"},
+	"internal/rest/rego":             {".", "internal/scope", "internal/rest/auth"},
 	"internal/schedule":              {".", "internal/store", "internal/cron"},
 	"internal/janitor":               {".", "internal/store"},
 	"internal/config":                {"."},
