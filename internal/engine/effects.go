@@ -7,6 +7,7 @@ import (
 	"github.com/heddle/heddle"
 	"github.com/heddle/heddle/internal/executor"
 	"github.com/heddle/heddle/internal/machine"
+	"github.com/heddle/heddle/internal/secret"
 )
 
 // starting is an attempt on its way to the executor, to be started or adopted.
@@ -18,7 +19,7 @@ type starting struct {
 
 // do performs effects, whose change is committed by now.
 func (a *actor) do(effects []machine.Effect) {
-	adopt := map[string][]heddle.Attempt{} // by place
+	adopt := map[string][]machine.Adopt{} // by place
 	var release []heddle.AttemptID
 	for _, effect := range effects {
 		switch effect := effect.(type) {
@@ -27,15 +28,15 @@ func (a *actor) do(effects []machine.Effect) {
 		case machine.Stop:
 			a.stop(effect)
 		case machine.Adopt:
-			adopt[effect.Attempt.Place] = append(adopt[effect.Attempt.Place], effect.Attempt)
+			adopt[effect.Attempt.Place] = append(adopt[effect.Attempt.Place], effect)
 			a.starts[effect.Attempt.ID] = &starting{answered: make(chan struct{})}
 		case machine.Release:
 			release = append(release, effect.Attempt)
 			delete(a.starts, effect.Attempt)
 		}
 	}
-	for _, attempts := range adopt { // a place that cannot be seen holds up no other
-		a.adopt(attempts)
+	for _, effects := range adopt { // a place that cannot be seen holds up no other
+		a.adopt(effects)
 	}
 	if len(release) > 0 {
 		a.exec.release(release)
@@ -50,8 +51,42 @@ func (a *actor) start(effect machine.Start) {
 	a.e.tasks.Go(func() {
 		defer giveUp()
 		defer close(s.answered)
+		why := effect.Refuse
+		if why == "" {
+			why = a.e.unveil(ctx, &spec)
+		}
+		if why != "" {
+			a.post(machine.Ended{Attempt: spec.Attempt, Exit: heddle.Exit{Reason: heddle.Refused, Message: why}})
+			return
+		}
 		a.startUntilAnswered(ctx, exec, spec)
 	})
+}
+
+// unveil gives the spec the values of its variables that come from outside; why says
+// which are missing. What is left in From is the executor's to look up.
+func (e *Engine) unveil(ctx context.Context, spec *executor.Spec) (why string) {
+	values, err := secret.Resolve(ctx, spec.Work.From, e.opts.LookupEnv)
+	if err != nil {
+		return "the attempt was not started: " + err.Error()
+	}
+	for name, value := range values {
+		spec.Work.Env[name] = value
+		delete(spec.Work.From, name)
+	}
+	spec.Mask = secret.Masks(values)
+	if w := &spec.Work; w.Expand {
+		w.Entrypoint, w.Command = expanded(w.Entrypoint, w.Env), expanded(w.Command, w.Env)
+	}
+	return ""
+}
+
+func expanded(words []string, env map[string]string) []string {
+	var out []string // the words are those of the flow, and stay
+	for _, word := range words {
+		out = append(out, heddle.Expand(word, env))
+	}
+	return out
 }
 
 // startUntilAnswered repeats the start until the executor has acknowledged or
@@ -108,14 +143,23 @@ func (a *actor) stop(effect machine.Stop) {
 	})
 }
 
-func (a *actor) adopt(attempts []heddle.Attempt) {
+func (a *actor) adopt(effects []machine.Adopt) {
 	var waiting []*starting
-	for _, attempt := range attempts {
-		waiting = append(waiting, a.starts[attempt.ID])
+	for _, effect := range effects {
+		waiting = append(waiting, a.starts[effect.Attempt.ID])
 	}
 	exec := a.exec
 	a.e.tasks.Go(func() {
-		a.e.persist("adopting attempts", func(ctx context.Context) error { return exec.Adopt(ctx, attempts) })
+		adoptions := make([]executor.Adoption, len(effects))
+		for i, effect := range effects {
+			values, err := secret.Resolve(a.e.ctx, effect.From, a.e.opts.LookupEnv)
+			if err != nil {
+				a.e.log.Warn("a secret of a program that runs is gone: its value cannot be masked from here on",
+					"run_id", a.id, "attempt", effect.Attempt.ID, "error", err)
+			}
+			adoptions[i] = executor.Adoption{Attempt: effect.Attempt, Mask: secret.Masks(values)}
+		}
+		a.e.persist("adopting attempts", func(ctx context.Context) error { return exec.Adopt(ctx, adoptions) })
 		for _, s := range waiting {
 			close(s.answered)
 		}

@@ -29,7 +29,7 @@ type Executor interface {
 	// Adopt takes acknowledged attempts over after a restart: what they do from
 	// now on is reported, and for one that has already ended its end, and for one
 	// that is gone an end with reason [Lost].
-	Adopt(ctx context.Context, attempts []heddle.Attempt) error
+	Adopt(ctx context.Context, adoptions []Adoption) error
 	// Release lets go of attempts whose end is durable: what was kept of them,
 	// their logs aside, may be deleted. Unknown ones are ignored.
 	Release(ctx context.Context, ids []heddle.AttemptID) error
@@ -85,6 +85,15 @@ type Spec struct {
 	Shared heddle.RunID `json:"shared,omitempty"`
 	// Log bounds what is kept of the output, in bytes. 0: [DefaultLogLimit].
 	Log int64 `json:"log,omitempty"`
+}
+
+// Adoption is an attempt to be taken over. What else an executor needs to know of
+// it, it has kept with the attempt.
+type Adoption struct {
+	Attempt heddle.Attempt
+	// Mask is what [Spec.Mask] was when the attempt was started, looked up anew:
+	// executors keep no secrets.
+	Mask []string
 }
 
 // File is a file for one attempt.

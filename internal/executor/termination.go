@@ -7,27 +7,72 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"unicode/utf8"
 )
 
-// MaxTermination is how much of a termination file counts, in bytes; Kubernetes
-// has the same bound.
+// MaxTermination is how much of a termination file counts, in bytes: its end, as
+// it is with Kubernetes.
 const MaxTermination = 4096
 
-// ReadTermination returns the text of a termination file: at most
-// [MaxTermination] bytes of it, with what is not UTF-8 replaced. A file that does
-// not exist is an empty one.
-func ReadTermination(path string) (string, error) {
-	f, err := os.Open(path)
+// Termination makes what comes back of a termination file from its last bytes: at
+// most [MaxTermination] of them, masked, with what is not UTF-8 replaced. Whoever
+// has more of the file gives [TerminationWindow] bytes, so that a text to be masked
+// is recognised that the bound cuts.
+func Termination(end []byte, mask *Masker) string {
+	skip := max(0, len(end)-MaxTermination)
+	cut := skip > 0
+	if mask != nil && len(end) == MaxTermination { // was perhaps cut by somebody else
+		if n := mask.cutHead(end); n > 0 {
+			end = append([]byte(stars), end[n:]...)
+		}
+	}
+	text := mask.after(end, skip)
+	for n := 0; cut && n < utf8.UTFMax-1 && len(text) > 0 && !utf8.RuneStart(text[0]); n++ {
+		text = text[1:] // of a character that is cut
+	}
+	valid := strings.ToValidUTF8(string(text), "\uFFFD")
+	if len(valid) > MaxTermination { // a replacement is longer than one byte
+		valid = valid[len(valid)-MaxTermination:]
+		for !utf8.RuneStart(valid[0]) {
+			valid = valid[1:]
+		}
+	}
+	return valid
+}
+
+// TerminationWindow is how many bytes at the end of a termination file are needed
+// for [Termination].
+func TerminationWindow(mask *Masker) int64 {
+	if mask == nil {
+		return MaxTermination
+	}
+	return MaxTermination + int64(mask.longest)
+}
+
+// ReadTermination returns the [Termination] of the file at path, of which no more
+// than its end is read. A file that does not exist is an empty one. What a program
+// has put in its place, such as a link, a directory or a pipe, is an error and not
+// followed or waited for.
+func ReadTermination(path string, mask *Masker) (string, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|openOnlyFile, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("opening termination file: %w", err)
+		return "", fmt.Errorf("opening the termination file: %w", err)
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, MaxTermination))
-	if err != nil {
-		return "", fmt.Errorf("reading termination file: %w", err)
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("it is no longer a regular file")
 	}
-	return strings.ToValidUTF8(string(text), "\uFFFD"), nil
+	if err != nil {
+		return "", fmt.Errorf("reading the termination file: %w", err)
+	}
+	window := TerminationWindow(mask)
+	end, err := io.ReadAll(io.NewSectionReader(f, max(0, info.Size()-window), window))
+	if err != nil {
+		return "", fmt.Errorf("reading the termination file: %w", err)
+	}
+	return Termination(end, mask), nil
 }

@@ -203,6 +203,9 @@ func (p *player) end(id heddle.AttemptID) {
 	p.t.Helper()
 	a := p.tries[id]
 	exit := p.w.exit(p.visits[a.Visit], a.No, p.stops[id])
+	if why := p.starts[id].Refuse; why != "" {
+		exit = heddle.Exit{Reason: heddle.Refused, Message: why}
+	}
 	exit.Started = a.Created
 	delete(p.open, id)
 	p.do(Ended{Attempt: id, Exit: exit})

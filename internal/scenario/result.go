@@ -42,7 +42,7 @@ func (f *File) Run(document manifest.File) ([]Result, error) {
 	parsed := make([]*manifest.Result, len(f.scenarios))
 	for i := range f.scenarios {
 		s := &f.scenarios[i]
-		o := manifest.Options{Workflow: s.workflow, Params: s.params}
+		o := manifest.Options{Workflow: s.workflow, Params: s.params, Dir: document.Dir}
 		if s.context != nil {
 			o.Context = s.context.JSON()
 		}

@@ -58,6 +58,7 @@ type outcome struct {
 	code    *int
 	message string
 	context *doc.Node // nil when there is none
+	outputs *doc.Node // likewise
 	takes   time.Duration
 }
 
@@ -208,6 +209,9 @@ func (f *File) readOutcome(n *doc.Node) outcome {
 	}
 	if o.JSON("context") != nil {
 		out.context = o.Get("context")
+	}
+	if o.JSON("outputs") != nil {
+		out.outputs = o.Get("outputs")
 	}
 	o.Rest()
 	return out

@@ -26,7 +26,7 @@ scenarios:
     env: [A]
     steps:
       a: failure
-      b: [success, {outcome: abort, message: m, code: 3, context: {n: 1}, takes: 1m}]
+      b: [success, {outcome: abort, message: m, code: 3, context: {n: 1}, outputs: {n: 1}, takes: 1m}]
       c: {outcome: timeout}
     cancel_at: a
     max_visits: 3

@@ -119,9 +119,9 @@ func (x fragileExecutor) Stop(ctx context.Context, id heddle.AttemptID, reason s
 	return err
 }
 
-func (x fragileExecutor) Adopt(ctx context.Context, attempts []heddle.Attempt) error {
+func (x fragileExecutor) Adopt(ctx context.Context, adoptions []executor.Adoption) error {
 	x.points.pass()
-	err := x.Executor.Adopt(ctx, attempts)
+	err := x.Executor.Adopt(ctx, adoptions)
 	x.points.pass()
 	return err
 }

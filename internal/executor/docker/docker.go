@@ -177,9 +177,10 @@ func (e *Executor) elsewhere(id heddle.AttemptID, place string) error {
 
 // Adopt takes acknowledged attempts over. Those that another daemon has are left
 // alone, and named in the error.
-func (e *Executor) Adopt(_ context.Context, attempts []heddle.Attempt) error {
+func (e *Executor) Adopt(_ context.Context, adoptions []executor.Adoption) error {
 	var faults []error
-	for _, at := range attempts {
+	for _, adoption := range adoptions {
+		at := adoption.Attempt
 		if at.Place != e.place {
 			faults = append(faults, e.elsewhere(at.ID, at.Place))
 			continue

@@ -188,7 +188,7 @@ func TestAnotherPlace(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, engine(t))
 	spec := b.spec("true")
-	err := b.exec.Adopt(t.Context(), []heddle.Attempt{{ID: spec.Attempt, Place: "docker:other"}})
+	err := b.exec.Adopt(t.Context(), []executor.Adoption{{Attempt: heddle.Attempt{ID: spec.Attempt, Place: "docker:other"}}})
 	if heddle.CodeOf(err) != heddle.CodeUnavailable || !strings.Contains(err.Error(), "docker:other") {
 		t.Errorf("adopting: got %v", err)
 	}

@@ -162,7 +162,11 @@ func (b *bench) refused(spec executor.Spec) string {
 
 func (b *bench) adopt(attempts ...heddle.Attempt) {
 	b.Helper()
-	if err := b.exec.Adopt(b.Context(), attempts); err != nil {
+	var adoptions []executor.Adoption
+	for _, a := range attempts {
+		adoptions = append(adoptions, executor.Adoption{Attempt: a})
+	}
+	if err := b.exec.Adopt(b.Context(), adoptions); err != nil {
 		b.Fatalf("adopting: %v", err)
 	}
 }

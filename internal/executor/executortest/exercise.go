@@ -407,7 +407,7 @@ func (k *kit) restart(id heddle.AttemptID) *recorder {
 	}
 	next := newRecorder(k.h.Patience)
 	k.exec = k.open(next)
-	if err := k.exec.Adopt(k.ctx, []heddle.Attempt{{ID: id, Place: k.exec.Place()}}); err != nil {
+	if err := k.exec.Adopt(k.ctx, []executor.Adoption{{Attempt: heddle.Attempt{ID: id, Place: k.exec.Place()}}}); err != nil {
 		k.Fatalf("adopting: %v", err)
 	}
 	return next

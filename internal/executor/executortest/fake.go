@@ -376,13 +376,14 @@ func (f *fake) Stop(ctx context.Context, id heddle.AttemptID, reason string, gra
 	return nil
 }
 
-func (f *fake) Adopt(ctx context.Context, attempts []heddle.Attempt) error {
+func (f *fake) Adopt(ctx context.Context, adoptions []executor.Adoption) error {
 	if err := f.ready(ctx); err != nil {
 		return err
 	}
 	f.world.mu.Lock()
 	defer f.world.mu.Unlock()
-	for _, attempt := range attempts {
+	for _, adoption := range adoptions {
+		attempt := adoption.Attempt
 		if a := f.world.attempts[attempt.ID]; a != nil {
 			a.watch(f)
 		} else {

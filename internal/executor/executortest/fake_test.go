@@ -104,7 +104,7 @@ func TestFakeVanishes(t *testing.T) {
 		if ends := r.ends("a-1-1"); len(ends) > 0 {
 			t.Errorf("it was told: %+v", ends)
 		}
-		if err := e.Adopt(t.Context(), []heddle.Attempt{{ID: "a-1-1"}}); err != nil {
+		if err := e.Adopt(t.Context(), []executor.Adoption{{Attempt: heddle.Attempt{ID: "a-1-1"}}}); err != nil {
 			t.Fatal(err)
 		}
 		if exit := r.exit(t, "a-1-1"); exit.Reason != heddle.Lost {

@@ -100,7 +100,7 @@ func (k *kit) letGo(id heddle.AttemptID) {
 	r := newRecorder(k.h.Patience)
 	e := k.h.Open(k.T, r.sink)
 	defer e.Close()
-	if err := e.Adopt(k.ctx, []heddle.Attempt{{ID: id, Place: e.Place()}}); err != nil {
+	if err := e.Adopt(k.ctx, []executor.Adoption{{Attempt: heddle.Attempt{ID: id, Place: e.Place()}}}); err != nil {
 		k.Errorf("adopting: %v", err)
 	}
 	if err := e.Stop(k.ctx, id, "the test is over", 0); err != nil {

@@ -204,10 +204,11 @@ func (e *Executor) Stop(ctx context.Context, id heddle.AttemptID, reason string,
 }
 
 // Adopt takes attempts over. Those that it cannot judge, see [Executor.Sees], are
-// left alone, with a warning.
-func (e *Executor) Adopt(ctx context.Context, attempts []heddle.Attempt) error {
-	ids := make([]heddle.AttemptID, 0, len(attempts))
-	for _, a := range attempts {
+// left alone, with a warning. Their masks the supervisor has in its memory.
+func (e *Executor) Adopt(ctx context.Context, adoptions []executor.Adoption) error {
+	ids := make([]heddle.AttemptID, 0, len(adoptions))
+	for _, adoption := range adoptions {
+		a := adoption.Attempt
 		if a.Place != "" && !e.Sees(a.Place) {
 			e.opts.Log.Warn("an attempt belongs to a place that cannot be seen from here", "attempt", a.ID, "place", a.Place)
 			continue

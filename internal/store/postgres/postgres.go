@@ -102,6 +102,15 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
+// Identity tells the attempts of this store from those of others on the same
+// executor: sixteen hexadecimal digits, made up with the tables.
+func (s *Store) Identity(ctx context.Context) (id string, err error) {
+	if err := s.pool.QueryRow(ctx, `SELECT identity FROM store`).Scan(&id); err != nil {
+		return "", s.fault(ctx, "reading the identity of the store", err)
+	}
+	return id, nil
+}
+
 // prepare looks at the server and the version of the tables, and migrates these.
 func (s *Store) prepare(ctx, opening context.Context, config *pgx.ConnConfig) error {
 	conn, err := pgx.ConnectConfig(opening, config)
