@@ -156,11 +156,9 @@ func (s *Scheduler) pass(ctx context.Context) (next time.Time, err error) {
 		if err != nil || len(due) == 0 {
 			return next, err
 		}
+		// What is moved may be due again, or next: that is for another look to say.
 		if err := s.ticks(ctx, due); err != nil {
 			return time.Time{}, err
-		}
-		if len(due) < batch {
-			return next, nil
 		}
 	}
 }
@@ -180,12 +178,7 @@ func (s *Scheduler) ticks(ctx context.Context, due []heddle.Definition) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	done, err := s.store.MoveDefinitions(ctx, moves)
-	for i := range done {
-		if !done[i] {
-			s.Kick() // it was changed meanwhile: it is looked at again
-		}
-	}
+	_, err := s.store.MoveDefinitions(ctx, moves) // what was changed meanwhile is still due
 	return err
 }
 

@@ -108,6 +108,13 @@ func (h *handler) getDefinition(r *request) {
 
 func etag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
 
+// body is what was sent.
+type body struct {
+	TaskDefinition
+	given given
+	text  json.RawMessage
+}
+
 // given says which keys of a body were there at all.
 type given struct {
 	Enabled           *bool      `json:"enabled"`
@@ -119,26 +126,25 @@ type given struct {
 var errNoImage = errors.New("Key: 'TaskDefinition.Image' Error:Field validation for 'Image' failed on the 'required' tag")
 
 // decode reads a body: the first JSON value in it.
-func (r *request) decode() (row TaskDefinition, g given, err error) {
-	var raw json.RawMessage
-	if err = json.NewDecoder(r.Body).Decode(&raw); err != nil {
-		return row, g, err
+func (r *request) decode() (b body, err error) {
+	if err = json.NewDecoder(r.Body).Decode(&b.text); err != nil {
+		return b, err
 	}
-	if err = json.Unmarshal(raw, &row); err != nil {
-		return row, g, err
+	if err = json.Unmarshal(b.text, &b.TaskDefinition); err != nil {
+		return b, err
 	}
-	if row.Image == "" {
-		return row, g, errNoImage
+	if b.Image == "" {
+		return b, errNoImage
 	}
-	return row, g, json.Unmarshal(raw, &g)
+	return b, json.Unmarshal(b.text, &b.given)
 }
 
-// describe sets what a row says of the work and of when it is done.
-func (h *handler) describe(d *heddle.Definition, row *TaskDefinition) error {
-	if row.Namespace == "" {
-		row.Namespace = "default"
+// describe sets what a body says of the work and of when it is done.
+func (h *handler) describe(d *heddle.Definition, b *body) error {
+	if b.Namespace == "" {
+		b.Namespace = "default"
 	}
-	doc := row.document()
+	doc := b.document()
 	text, err := json.Marshal(doc)
 	if err != nil {
 		return heddle.Errorf(heddle.CodeInvalid, "%w", err)
@@ -146,25 +152,25 @@ func (h *handler) describe(d *heddle.Definition, row *TaskDefinition) error {
 	if d.Schedule, err = doc.schedule(); err != nil {
 		return err
 	}
-	if d.Flow, err = h.Flow(text); err != nil {
+	if d.Flow, err = h.Flow(b.text); err != nil {
 		return err
 	}
 	if d.Flow.Deadline == 0 && h.Timeout > 0 {
 		d.Flow.Deadline = h.Timeout
 	}
 	d.Flow.Source = text
-	d.Kind, d.Name, d.Document, d.Executor = heddle.KindTask, row.Name, text, h.Executor
+	d.Kind, d.Name, d.Document, d.Executor = heddle.KindTask, b.Name, text, h.Executor
 	return nil
 }
 
 func (h *handler) createDefinition(r *request) {
-	row, _, err := r.decode()
+	b, err := r.decode()
 	if err != nil {
 		r.malformed(err)
 		return
 	}
 	d := heddle.Definition{Organization: r.organization, Enabled: true}
-	if err = h.describe(&d, &row); err == nil {
+	if err = h.describe(&d, &b); err == nil {
 		d, err = h.Definitions.Create(r.Context(), d)
 	}
 	switch {
@@ -181,13 +187,13 @@ func (h *handler) createDefinition(r *request) {
 // schedule's (counter, latest status, times) stays; so does whether and when it runs
 // next, unless the body says so.
 func (h *handler) updateDefinition(r *request) {
-	row, g, err := r.decode()
+	b, err := r.decode()
 	if err != nil {
 		r.malformed(err)
 		return
 	}
 	for {
-		old, err := h.Definitions.Get(r.Context(), r.organization, row.ID.String())
+		old, err := h.Definitions.Get(r.Context(), r.organization, b.ID.String())
 		if err != nil {
 			r.fail(err)
 			return
@@ -196,7 +202,7 @@ func (h *handler) updateDefinition(r *request) {
 			r.error(http.StatusPreconditionFailed, "the definition has been changed: read it again")
 			return
 		}
-		err = h.update(r.Context(), old, &row, &g)
+		err = h.update(r.Context(), old, &b)
 		switch code := heddle.CodeOf(err); {
 		case err == nil:
 			r.object(map[string]any{"message": "updated"})
@@ -212,9 +218,9 @@ func (h *handler) updateDefinition(r *request) {
 	}
 }
 
-func (h *handler) update(ctx context.Context, old heddle.Definition, row *TaskDefinition, g *given) error {
-	d := old
-	if err := h.describe(&d, row); err != nil {
+func (h *handler) update(ctx context.Context, old heddle.Definition, b *body) error {
+	d, g := old, &b.given
+	if err := h.describe(&d, b); err != nil {
 		return err
 	}
 	d.Next = time.Time{}
@@ -226,7 +232,7 @@ func (h *handler) update(ctx context.Context, old heddle.Definition, row *TaskDe
 	if g.NextExecutionTime != nil && !stale {
 		d.Next = g.NextExecutionTime.UTC()
 	}
-	if row.Deleted { // rego's other way to delete
+	if b.Deleted { // rego's other way to delete
 		return h.Definitions.Delete(ctx, old.Organization, old.ID)
 	}
 	_, err := h.Definitions.Update(ctx, d)
