@@ -15,7 +15,7 @@ import (
 func TestABurstRunsEachDefinitionOnce(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	other := schedule.New(schedule.Options{Store: b.store, Recheck: time.Millisecond}) // as a second server has it
+	other := schedule.New(schedule.Options{Store: b.store, Recheck: 20 * time.Millisecond}) // as a second server has it
 	other.Start(t.Context(), b.engine)
 	defer other.Stop()
 	const n = 40
