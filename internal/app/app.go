@@ -52,12 +52,21 @@ type App struct {
 	engine   *engine.Engine
 	notifier *notify.Notifier
 	logs     heddle.Logs
+	opts     Options
 	tidy     func(ctx context.Context)
 }
 
 // Open opens the data directory and starts an engine on it. Several may be open
 // at once: each owns its runs.
 func Open(ctx context.Context, o Options) (*App, error) {
+	return open(ctx, o, engine.Options{Ambient: o.Environ})
+}
+
+// open is Open with some of the engine's options.
+func open(ctx context.Context, o Options, e engine.Options) (*App, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
 	dir, err := realDir(o.DataDir)
 	if err != nil {
 		return nil, err
@@ -71,9 +80,15 @@ func Open(ctx context.Context, o Options) (*App, error) {
 	if err := os.MkdirAll(logDir(dir), 0o700); err != nil {
 		return nil, errors.Join(heddle.Errorf(heddle.CodeStore, "making the folder of the logs: %w", err), st.Close())
 	}
-	a := &App{store: st}
+	a := &App{store: st, opts: o}
 	var once sync.Once
-	a.tidy = func(ctx context.Context) { once.Do(func() { o.tidy(ctx, st) }) }
+	a.tidy = func(ctx context.Context) {
+		once.Do(func() {
+			if o.DBURL == "" { // else it is for the servers to do
+				o.tidy(ctx, st)
+			}
+		})
+	}
 	a.notifier = notify.New(notify.Options{
 		Outbox: st, Console: o.ConsoleNotices, Log: o.Log,
 		Lookup: func(name string) (string, bool) { v := o.lookup(name); return v, v != "" },
@@ -82,13 +97,12 @@ func Open(ctx context.Context, o Options) (*App, error) {
 			return snap.Flow, err
 		},
 	})
-	a.engine = engine.Start(ctx, engine.Options{
-		Store: st, History: st, Notices: a.notifier.Tell,
-		Open: func(ctx context.Context, name string, sink executor.Sink) (executor.Executor, error) {
-			return o.openExecutor(ctx, identity, name, sink)
-		},
-		Ambient: o.Environ, Parallel: o.Parallel, Log: o.Log,
-	})
+	e.Store, e.History, e.Notices = st, st, a.notifier.Tell
+	e.Open = func(ctx context.Context, name string, sink executor.Sink) (executor.Executor, error) {
+		return o.openExecutor(ctx, identity, name, sink)
+	}
+	e.Parallel, e.Log = o.Parallel, o.Log
+	a.engine = engine.Start(ctx, e)
 	a.logs = logs.NewReader(logs.Open(logDir(dir)), ended(a.engine))
 	return a, nil
 }

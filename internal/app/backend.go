@@ -23,6 +23,8 @@ type backend interface {
 	store.Store
 	store.History
 	store.Outbox
+	store.Keys
+	store.NoticeClaimer
 }
 
 // openStore opens the database that the options name, or the one in the data
