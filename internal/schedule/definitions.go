@@ -50,6 +50,10 @@ func (s *Scheduler) check(ctx context.Context, d *heddle.Definition) (clock, err
 	if err := d.Schedule.Check(); err != nil {
 		return clock{}, err
 	}
+	// What is only away for now is there when the definition runs, perhaps.
+	if _, _, err := s.prepare(ctx, d); heddle.CodeOf(err) == heddle.CodeInvalid {
+		return clock{}, err
+	}
 	if d.Schedule.Zone == "Local" { // whose it would be, nobody could tell
 		return clock{}, heddle.Errorf(heddle.CodeInvalid, "schedule: time zone %q is not known: use an IANA name such as Europe/Berlin", d.Schedule.Zone)
 	}

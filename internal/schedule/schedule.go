@@ -15,6 +15,7 @@ package schedule
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,9 +38,10 @@ type Store interface {
 // Options configures a [Scheduler].
 type Options struct {
 	Store Store
-	// Executor chooses the executor of a run, given what its definition asks for. Nil:
-	// it is what the definition says.
-	Executor func(ctx context.Context, asked string, flow *heddle.Flow) (string, error)
+	// Prepare chooses the executor of a run, given what its definition asks for, and
+	// makes the flow, which is the run's own, fit for it. Errors of [heddle.CodeInvalid]
+	// are the definition's fault. Nil: the executor is what the definition says.
+	Prepare func(ctx context.Context, asked string, flow *heddle.Flow) (executor string, err error)
 	// Recheck bounds how long what other processes change in the store goes unseen.
 	// Default: 1 s.
 	Recheck time.Duration
@@ -69,8 +71,8 @@ func New(o Options) *Scheduler {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if o.Executor == nil {
-		o.Executor = func(_ context.Context, asked string, _ *heddle.Flow) (string, error) { return asked, nil }
+	if o.Prepare == nil {
+		o.Prepare = func(_ context.Context, asked string, _ *heddle.Flow) (string, error) { return asked, nil }
 	}
 	return &Scheduler{opts: o, store: o.Store, log: o.Log, kick: make(chan struct{}, 1)}
 }
@@ -231,13 +233,13 @@ func (s *Scheduler) launch(ctx context.Context, d *heddle.Definition, id heddle.
 	if err != nil {
 		return err
 	}
-	executor, err := s.opts.Executor(ctx, d.Executor, d.Flow)
+	executor, flow, err := s.prepare(ctx, d)
 	if err != nil {
 		return err
 	}
 	status := heddle.StatusJobDeployed
 	_, err = runs.Submit(ctx, heddle.Submission{
-		Flow: d.Flow, ID: id, Executor: executor, Input: d.Input, Labels: d.Labels,
+		Flow: flow, ID: id, Executor: executor, Input: d.Input, Labels: d.Labels,
 		Organization: d.Organization, Definition: d.ID, Due: due,
 	})
 	if heddle.CodeOf(err) == heddle.CodeConflict {
@@ -255,6 +257,14 @@ func (s *Scheduler) launch(ctx context.Context, d *heddle.Definition, id heddle.
 	d.Counter++
 	d.LatestRun, d.LatestStatus = id, status
 	return nil
+}
+
+// prepare returns what a run of a definition runs on, and its flow.
+func (s *Scheduler) prepare(ctx context.Context, d *heddle.Definition) (executor string, flow *heddle.Flow, err error) {
+	copied := *d.Flow
+	copied.Steps = slices.Clone(d.Flow.Steps)
+	executor, err = s.opts.Prepare(ctx, d.Executor, &copied)
+	return executor, &copied, err
 }
 
 // live returns the runs of a definition that have not ended, if its schedule asks.

@@ -126,7 +126,13 @@ func (h *handler) logs(r *request) {
 	follow := r.URL.Query().Get("follow") == "true"
 	r.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	r.w.Header().Set("X-Content-Type-Options", "nosniff")
-	for line, err := range h.Logs.Lines(r.Context(), heddle.LogQuery{Run: heddle.RunID(id), Follow: follow}) {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(h.Stopping, cancel)()
+	if follow { // a server bounds how long it writes
+		_ = http.NewResponseController(r.w).SetWriteDeadline(time.Time{})
+	}
+	for line, err := range h.Logs.Lines(ctx, heddle.LogQuery{Run: heddle.RunID(id), Follow: follow}) {
 		if err != nil {
 			r.complain(err)
 			panic(http.ErrAbortHandler) // so that the caller sees that there was more

@@ -4,6 +4,7 @@
 package rego
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -31,7 +32,9 @@ type Options struct {
 	// Timeout ends executions whose definition says no other deadline, as rego's
 	// TASK_TIMEOUT does, but counted from the start. Default: 300 s; negative: none.
 	Timeout time.Duration
-	Log     *slog.Logger
+	// Stopping ends answers that go on for as long as an execution does. Nil: nothing does.
+	Stopping context.Context
+	Log      *slog.Logger
 }
 
 // maxBody bounds what is read of a request, in bytes.
@@ -54,6 +57,9 @@ type route struct {
 func New(o Options) http.Handler {
 	if o.Timeout == 0 {
 		o.Timeout = 300 * time.Second
+	}
+	if o.Stopping == nil {
+		o.Stopping = context.Background()
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
