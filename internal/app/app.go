@@ -112,6 +112,7 @@ func open(ctx context.Context, o Options, e engine.Options) (*App, error) {
 	a.schedule = o.newScheduler(st)
 	e.Ended = func(heddle.Run) { a.schedule.Kick() }
 	a.engine = engine.Start(ctx, e)
+	a.schedule.Use(a.engine)
 	a.logs = logs.NewReader(logs.Open(logDir(dir)), ended(a.engine))
 	return a, nil
 }

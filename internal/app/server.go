@@ -48,7 +48,7 @@ func OpenServer(ctx context.Context, o Options, version string) (*Server, error)
 	s := &Server{app: a, opts: a.opts, runs: &followed{Engine: a.engine}, keys: keys.New(a.store, time.Now), metrics: m}
 	s.logs = logs.NewReader(logs.Open(logDir(a.opts.DataDir)), ended(s.runs))
 	m.Watch(a.engine.Stats)
-	a.schedule.Start(ctx, a.engine)
+	a.schedule.Start(ctx)
 	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	s.tasks.Go(func() { s.adopt(ctx) })
 	s.tasks.Go(func() { s.tidy(ctx) })

@@ -48,7 +48,7 @@ type Options struct {
 	Log     *slog.Logger
 }
 
-// Scheduler implements [heddle.Definitions], and makes runs once it is started.
+// Scheduler implements [heddle.Definitions], and handles ticks once it is started.
 type Scheduler struct {
 	opts  Options
 	store Store
@@ -56,14 +56,14 @@ type Scheduler struct {
 	kick  chan struct{}
 
 	mu     sync.Mutex
-	runs   heddle.Runs // nil until it is started
+	runs   heddle.Runs // nil until there is one
 	cancel context.CancelFunc
 	ended  chan struct{}
 }
 
 var _ heddle.Definitions = (*Scheduler)(nil)
 
-// New makes a scheduler that makes no runs yet.
+// New makes a scheduler, which needs to be told of the runs with [Scheduler.Use].
 func New(o Options) *Scheduler {
 	if o.Recheck <= 0 {
 		o.Recheck = time.Second
@@ -77,12 +77,20 @@ func New(o Options) *Scheduler {
 	return &Scheduler{opts: o, store: o.Store, log: o.Log, kick: make(chan struct{}, 1)}
 }
 
-// Start starts to make runs, until [Scheduler.Stop]. It is called once.
-func (s *Scheduler) Start(ctx context.Context, runs heddle.Runs) {
+// Use sets the service that makes and cancels runs. It comes after New because an
+// engine tells the scheduler of runs that have ended.
+func (s *Scheduler) Use(runs heddle.Runs) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.runs = runs
+}
+
+// Start starts to handle ticks and ends, until [Scheduler.Stop]. It is called once.
+func (s *Scheduler) Start(ctx context.Context) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.runs, s.cancel, s.ended = runs, cancel, make(chan struct{})
+	s.cancel, s.ended = cancel, make(chan struct{})
 	go s.loop(ctx, s.ended)
 }
 

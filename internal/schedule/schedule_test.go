@@ -197,7 +197,8 @@ func (m *memory) made(definition string, begun time.Time) []time.Duration {
 func started(t *testing.T, m *memory) *Scheduler {
 	t.Helper()
 	s := New(Options{Store: memoryStore{m}, Recheck: time.Minute})
-	s.Start(t.Context(), engine{memory: m})
+	s.Use(engine{memory: m})
+	s.Start(t.Context())
 	return s
 }
 

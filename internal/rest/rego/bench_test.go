@@ -161,7 +161,8 @@ func (b *bench) start() {
 	if _, err := b.engine.Resume(b.t.Context()); err != nil {
 		b.t.Fatal(err)
 	}
-	b.ticks.Start(b.t.Context(), b.engine)
+	b.ticks.Use(b.engine)
+	b.ticks.Start(b.t.Context())
 	handler := rego.New(rego.Options{
 		Definitions: b.ticks, Runs: b.engine, Logs: logs.NewReader(logs.Open(logDir(b.dir)), b.ended),
 		Executor: "process", Timeout: b.timeout, Log: log,

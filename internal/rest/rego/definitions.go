@@ -3,7 +3,6 @@ package rego
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -122,8 +121,8 @@ type given struct {
 	NextExecutionTime *time.Time `json:"next_execution_time"`
 }
 
-// errNoImage has the words of the validator that rego uses.
-var errNoImage = errors.New("Key: 'TaskDefinition.Image' Error:Field validation for 'Image' failed on the 'required' tag")
+// noImage has the words of the validator that rego uses.
+const noImage = "Key: 'TaskDefinition.Image' Error:Field validation for 'Image' failed on the 'required' tag"
 
 // decode reads a body: the first JSON value in it.
 func (r *request) decode() (b body, err error) {
@@ -134,7 +133,7 @@ func (r *request) decode() (b body, err error) {
 		return b, err
 	}
 	if b.Image == "" {
-		return b, errNoImage
+		return b, heddle.Errorf(heddle.CodeInvalid, noImage)
 	}
 	return b, json.Unmarshal(b.text, &b.given)
 }

@@ -16,7 +16,8 @@ func TestABurstRunsEachDefinitionOnce(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	other := schedule.New(schedule.Options{Store: b.store, Recheck: 20 * time.Millisecond}) // as a second server has it
-	other.Start(t.Context(), b.engine)
+	other.Use(b.engine)
+	other.Start(t.Context())
 	defer other.Stop()
 	const n = 40
 	ids := make([]string, n)
