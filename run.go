@@ -117,7 +117,7 @@ type VisitState string
 
 // The states of a visit.
 const (
-	VisitQueued  VisitState = "queued"  // its busy key or its matrix limit is taken
+	VisitQueued  VisitState = "queued"  // its busy key, its matrix limit or its run's concurrency key is taken
 	VisitReady   VisitState = "ready"   // may start, waits for a place
 	VisitActive  VisitState = "active"  // an attempt, or a group's members, are open
 	VisitBackoff VisitState = "backoff" // waits to try again until Due
@@ -142,7 +142,8 @@ type Visit struct {
 	Opened   time.Time `json:"opened"`
 	Settled  time.Time `json:"settled,omitzero"`
 	Due      time.Time `json:"due,omitzero"` // in backoff: when the next attempt may start
-	// Output is what the visit changed in the context: a JSON object, or nil.
+	// Output is what the visit changed in the context or, where none is handed on, what
+	// it put out: a JSON object, or nil.
 	Output json.RawMessage `json:"output,omitempty"`
 }
 

@@ -26,6 +26,8 @@ type backend interface {
 	store.Ticks
 	store.Keys
 	store.NoticeClaimer
+	store.Turns
+	heddle.Pools
 }
 
 // openStore opens the database that the options name, or the one in the data

@@ -81,7 +81,7 @@ func runGraph(ctx context.Context, o *graphOptions) error {
 // flow is the document's, or the run's with the state of each step that was reached.
 func (o *graphOptions) flow(ctx context.Context) (flow *heddle.Flow, states map[string]string, err error) {
 	if o.Run == "" {
-		files, err := o.readAll(ctx, o.Files)
+		files, err := o.readDocument(ctx, o.Files)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -26,17 +26,26 @@ func (f *factory) read(ctx context.Context, name string) (manifest.File, error) 
 	return manifest.File{Name: label, Data: data, Dir: manifest.Dir(name)}, err
 }
 
-// readAll reads several files.
-func (f *factory) readAll(ctx context.Context, names []string) ([]manifest.File, error) {
+// readDocument reads the files that --file names. As with kog only the last one
+// counts, unless it holds Tasks or Ignitors: then all are one set.
+func (f *factory) readDocument(ctx context.Context, names []string) ([]manifest.File, error) {
+	others, name := names[:len(names)-1], names[len(names)-1]
+	last, err := f.read(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if len(others) == 0 || !manifest.IsPart(last) {
+		return []manifest.File{last}, nil
+	}
 	files := make([]manifest.File, 0, len(names))
-	for _, name := range names {
+	for _, name := range others {
 		file, err := f.read(ctx, name)
 		if err != nil {
 			return nil, err
 		}
 		files = append(files, file)
 	}
-	return files, nil
+	return append(files, last), nil
 }
 
 func names(files []manifest.File) string {
@@ -58,7 +67,7 @@ func (o *runOptions) submission(ctx context.Context) (sub heddle.Submission, war
 	if err := o.oneStdin(); err != nil {
 		return sub, nil, err
 	}
-	files, err := o.readAll(ctx, o.Files)
+	files, err := o.readDocument(ctx, o.Files)
 	if err != nil {
 		return sub, nil, err
 	}

@@ -111,7 +111,7 @@ func (o *runOptions) plan(ctx context.Context) (*plan, error) {
 	if err := o.oneStdin(); err != nil {
 		return nil, err
 	}
-	files, err := o.readAll(ctx, o.Files)
+	files, err := o.readDocument(ctx, o.Files)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/heddle/heddle/internal/executor"
 	"github.com/heddle/heddle/internal/machine"
 	"github.com/heddle/heddle/internal/secret"
+	"github.com/heddle/heddle/internal/store"
 )
 
 // starting is an attempt on its way to the executor, to be started or adopted.
@@ -21,6 +22,7 @@ type starting struct {
 func (a *actor) do(effects []machine.Effect) {
 	adopt := map[string][]machine.Adopt{} // by place
 	var release []heddle.AttemptID
+	var asks []store.Ask
 	for _, effect := range effects {
 		switch effect := effect.(type) {
 		case machine.Start:
@@ -33,7 +35,12 @@ func (a *actor) do(effects []machine.Effect) {
 		case machine.Release:
 			release = append(release, effect.Attempt)
 			delete(a.starts, effect.Attempt)
+		case machine.Ask:
+			asks = append(asks, store.Ask(effect))
 		}
+	}
+	if len(asks) > 0 {
+		a.ask(asks)
 	}
 	for _, effects := range adopt { // a place that cannot be seen holds up no other
 		a.adopt(effects)
@@ -51,34 +58,46 @@ func (a *actor) start(effect machine.Start) {
 	a.e.tasks.Go(func() {
 		defer giveUp()
 		defer close(s.answered)
-		why := effect.Refuse
-		if why == "" {
-			why = a.e.unveil(ctx, &spec)
-		}
-		if why != "" {
-			a.post(machine.Ended{Attempt: spec.Attempt, Exit: heddle.Exit{Reason: heddle.Refused, Message: why}})
-			return
-		}
-		a.startUntilAnswered(ctx, exec, spec)
+		complete := false
+		a.startUntilAnswered(ctx, spec.Attempt, func() error {
+			if effect.Refuse != "" {
+				return &executor.Refusal{Message: effect.Refuse}
+			}
+			if !complete { // once: a start is repeated with the same spec
+				err := a.e.unveil(ctx, &spec)
+				if _, refused := executor.Refused(err); refused && effect.Again {
+					// With its secret gone it cannot be started; it may run all the same.
+					return exec.Adopt(ctx, []executor.Adoption{{Attempt: effect.Attempt, Mask: spec.Mask}})
+				}
+				if err != nil {
+					return err
+				}
+				complete = true
+			}
+			return exec.Start(ctx, spec)
+		})
 	})
 }
 
-// unveil gives the spec the values of its variables that come from outside; why says
-// which are missing. What is left in From is the executor's to look up.
-func (e *Engine) unveil(ctx context.Context, spec *executor.Spec) (why string) {
+// unveil gives the spec the values of its variables that come from outside; that one
+// is missing is a refusal. What is left in From is the executor's to look up.
+func (e *Engine) unveil(ctx context.Context, spec *executor.Spec) error {
 	values, err := secret.Resolve(ctx, spec.Work.From, e.opts.LookupEnv)
+	spec.Mask = secret.Masks(values)
+	if heddle.CodeOf(err) == heddle.CodeNotFound {
+		return &executor.Refusal{Message: "not started: " + err.Error()}
+	}
 	if err != nil {
-		return "the attempt was not started: " + err.Error()
+		return err
 	}
 	for name, value := range values {
 		spec.Work.Env[name] = value
 		delete(spec.Work.From, name)
 	}
-	spec.Mask = secret.Masks(values)
 	if w := &spec.Work; w.Expand {
 		w.Entrypoint, w.Command = expanded(w.Entrypoint, w.Env), expanded(w.Command, w.Env)
 	}
-	return ""
+	return nil
 }
 
 func expanded(words []string, env map[string]string) []string {
@@ -92,25 +111,25 @@ func expanded(words []string, env map[string]string) []string {
 // startUntilAnswered repeats the start until the executor has acknowledged or
 // refused the attempt, or ctx is done: the attempt is to be stopped, and the executor
 // has not answered for as long as the grace, or the engine stops.
-func (a *actor) startUntilAnswered(ctx context.Context, exec executor.Executor, spec executor.Spec) {
+func (a *actor) startUntilAnswered(ctx context.Context, id heddle.AttemptID, start func() error) {
 	for delay := 50 * time.Millisecond; ; delay = min(2*delay, 5*time.Second) {
-		err := exec.Start(ctx, spec)
+		err := start()
 		if err == nil {
-			a.post(machine.Acknowledged{Attempt: spec.Attempt})
+			a.post(machine.Acknowledged{Attempt: id})
 			return
 		}
 		if message, refused := executor.Refused(err); refused {
-			a.post(machine.Ended{Attempt: spec.Attempt, Exit: heddle.Exit{Reason: heddle.Refused, Message: message}})
+			a.post(machine.Ended{Attempt: id, Exit: heddle.Exit{Reason: heddle.Refused, Message: message}})
 			return
 		}
 		if ctx.Err() == nil {
-			a.e.log.Warn("the executor does not answer; trying again", "run_id", a.id, "attempt", spec.Attempt, "error", err)
+			a.e.log.Warn("the executor does not answer; trying again", "run_id", a.id, "attempt", id, "error", err)
 		}
 		select {
 		case <-time.After(delay):
 		case <-ctx.Done():
 			if a.e.ctx.Err() == nil {
-				a.post(machine.Ended{Attempt: spec.Attempt, Exit: heddle.Exit{
+				a.post(machine.Ended{Attempt: id, Exit: heddle.Exit{
 					Reason: heddle.Stopped, Message: "stopped before the executor answered: " + err.Error(),
 				}})
 			}
@@ -153,7 +172,7 @@ func (a *actor) adopt(effects []machine.Adopt) {
 		adoptions := make([]executor.Adoption, len(effects))
 		for i, effect := range effects {
 			values, err := secret.Resolve(a.e.ctx, effect.From, a.e.opts.LookupEnv)
-			if err != nil {
+			if err != nil && a.e.ctx.Err() == nil {
 				a.e.log.Warn("a secret of a program that runs is gone: its value cannot be masked from here on",
 					"run_id", a.id, "attempt", effect.Attempt.ID, "error", err)
 			}

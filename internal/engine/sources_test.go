@@ -152,6 +152,76 @@ func TestAMissingSecretKeepsAnAttemptFromStarting(t *testing.T) {
 	}
 }
 
+func TestASecretThatIsGoneLosesNoProgramThatMayRun(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		started bool // before the crash, which came before that was stored
+		want    heddle.Outcome
+		status  []heddle.Status
+	}{
+		"it was started":     {started: true, want: heddle.Abort, status: []heddle.Status{heddle.StatusAborted}},
+		"it was not started": {want: heddle.Failure, status: []heddle.Status{heddle.StatusProcError, heddle.StatusProcError}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			set := map[string]string{"HERE": "of the environment", "EMPTY": ""}
+			b := newBench(t, engine.Options{LookupEnv: func(name string) (string, bool) { v, ok := set[name]; return v, ok }})
+			f := secretFlow("")
+			delete(f.Steps[0].Work.From, "FILE")
+			asked := make(chan struct{}, 1000)
+			unknown := func(executor.Spec) error {
+				asked <- struct{}{}
+				return errAnswerLost
+			}
+			if tc.started {
+				b.wrap = func(x executor.Executor) executor.Executor { return deaf{x, asked} }
+				b.restart()
+			} else {
+				b.world.FailStart(unknown)
+			}
+			run := b.submit(f, heddle.Input{})
+			<-asked
+			b.stop()
+			b.wrap = nil
+			b.world.FailStart(nil)
+			set = nil
+			b.start()
+			if _, err := b.Resume(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if tc.started {
+				b.until(run.ID, running)
+				if err := b.Cancel(t.Context(), run.ID, "enough"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			d := b.until(run.ID, ended)
+			var status []heddle.Status
+			for _, a := range d.Attempts {
+				status = append(status, a.Status)
+			}
+			if diff := cmp.Diff(tc.status, status); diff != "" || d.Run.Outcome != tc.want {
+				t.Errorf("%s: %s; -want +got\n%s", d.Run.Outcome, d.Run.Message, diff)
+			}
+		})
+	}
+}
+
+// deaf starts attempts, but does not hear that they were.
+type deaf struct {
+	executor.Executor
+	started chan struct{}
+}
+
+func (x deaf) Start(ctx context.Context, spec executor.Spec) error {
+	if err := x.Executor.Start(ctx, spec); err != nil {
+		return err
+	}
+	x.started <- struct{}{}
+	<-ctx.Done()
+	return context.Cause(ctx)
+}
+
 func TestAMissingOutputKeepsAnAttemptFromStarting(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, engine.Options{})
@@ -264,5 +334,27 @@ func TestOutputsSurviveARestartAndAreTakenOver(t *testing.T) {
 	d := b.until(again.ID, ended)
 	if s := w.spec("s2"); s.Work.Env["W"] != "[2]" || len(d.Attempts) != 2 {
 		t.Errorf("in a retry: %v, %d attempts", s.Work.Env, len(d.Attempts))
+	}
+}
+
+func TestVariablesInCommandsAreExpanded(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, engine.Options{LookupEnv: lookup})
+	b.stop()
+	w := newWitness(b)
+	b.start()
+	f := flow([]string{"exit", "$(CODE)"})
+	f.Steps[0].Work.Expand = true
+	f.Steps[0].Work.Env = map[string]string{"CODE": "0"}
+	want := slices.Clone(f.Steps[0].Work.Command)
+	run := b.submit(f, heddle.Input{Env: map[string]string{"CODE": "3"}})
+	if d := b.until(run.ID, ended); d.Attempts[0].ExitCode != 3 {
+		t.Errorf("exit code %d", d.Attempts[0].ExitCode)
+	}
+	if spec := w.spec("s0"); !slices.Equal(spec.Work.Command, []string{"exit", "3"}) || spec.Work.Entrypoint != nil {
+		t.Errorf("started %q %q", spec.Work.Entrypoint, spec.Work.Command)
+	}
+	if !slices.Equal(f.Steps[0].Work.Command, want) {
+		t.Error("the flow has changed")
 	}
 }

@@ -54,9 +54,10 @@ type Lister interface {
 // Sharer is implemented by executors that can give the attempts of a run a
 // directory in common, see [Spec.Shared].
 type Sharer interface {
-	// Unshare deletes the directories of runs that have ended. Unknown ones are ignored.
+	// Unshare deletes the directories of runs that have ended and whose attempts are
+	// released. Unknown ones are ignored.
 	Unshare(ctx context.Context, runs []heddle.RunID) error
-	// Shares returns the runs whose directories exist, so that leftovers of a crash
+	// Shares returns the runs of the executor's store whose directories exist, so that leftovers of a crash
 	// can be swept up.
 	Shares(ctx context.Context) ([]heddle.RunID, error)
 }
@@ -95,6 +96,9 @@ type Adoption struct {
 	// executors keep no secrets.
 	Mask []string
 }
+
+// SharedVar is the variable that holds the path of [Spec.Shared].
+const SharedVar = "HEDDLE_SHARED"
 
 // File is a file for one attempt.
 type File struct {

@@ -37,6 +37,10 @@ func (s *State) Advance(e Event, now time.Time) error {
 	switch e := e.(type) {
 	case Begin:
 		err = s.begin(e.Retry, now)
+	case Granted:
+		err = s.granted(e, now)
+	case Denied:
+		err = s.denied(e.Other, now)
 	case Place:
 		err = s.place(e.At, now)
 	case Acknowledged:
@@ -83,6 +87,10 @@ func (s *State) finish(now time.Time) error {
 func (s *State) begin(retry *heddle.RetryPlan, now time.Time) error {
 	if s.run.State != heddle.RunPending {
 		return fmt.Errorf("begin in state %s: %w", s.run.State, ErrInvalidTransition)
+	}
+	if s.g.flow.Concurrency != nil && !s.keyed {
+		s.awaitKey(retry)
+		return nil
 	}
 	start, err := s.startFold()
 	if err != nil {
@@ -235,6 +243,7 @@ func (s *State) ended(id heddle.AttemptID, exit *heddle.Exit, now time.Time) err
 	}
 	s.open--
 	v.attempt = nil
+	s.giveBack(v)
 	s.out.attempt(a, true)
 	s.out.effect(Release{Attempt: id})
 	switch {
@@ -304,7 +313,7 @@ func (s *State) again(v *visit, delay time.Duration, now time.Time) error {
 		if err := s.move(v, "retry"); err != nil {
 			return err
 		}
-		s.ready = append(s.ready, v.No)
+		s.queue(v)
 	}
 	s.out.visit(&v.Visit)
 	return nil
@@ -320,7 +329,7 @@ func (s *State) tick(now time.Time) error {
 		if err := s.move(v, "wake"); err != nil {
 			return err
 		}
-		s.ready = append(s.ready, v.No)
+		s.queue(v)
 		s.out.visit(&v.Visit)
 	}
 	if d := s.run.Deadline; !d.IsZero() && !d.After(now) && s.run.Stop == "" && s.run.State == heddle.RunRunning {

@@ -61,10 +61,13 @@ func readOutputs(exit *heddle.Exit) (named map[string]json.RawMessage, fault str
 			return nil, fmt.Sprintf("the line KOG:%s %s", clip(exit.Result, 80), fault)
 		}
 	}
+	const printed = "; what is too long for it can be printed, as a line KOG:{...}"
 	text := strings.TrimLeft(exit.Termination, " \t\r\n")
 	switch {
-	case len(exit.Termination) >= maxMessage:
-		return nil, fmt.Sprintf("the file has %d bytes or more; bigger outputs can be printed, as a line KOG:{...}", maxMessage)
+	case exit.TerminationFault != "":
+		return nil, "the file cannot be read as a whole: " + exit.TerminationFault + printed
+	case len(exit.Termination) >= maxMessage: // somebody who does not know may have cut it
+		return nil, fmt.Sprintf("the file has %d bytes or more%s", maxMessage, printed)
 	case strings.HasPrefix(text, "{"):
 		if fault := readObject(named, []byte(text)); fault != "" {
 			return nil, "the text of the file " + fault

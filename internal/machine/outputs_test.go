@@ -39,18 +39,22 @@ func TestWhatAProgramPutsOut(t *testing.T) {
 			exit: left(0, "# comment\n\nversion=1.2=3\r\nempty=\n  # x\n_a-b= c "),
 			want: `{"_a-b":" c ","empty":"","version":"1.2=3"}`, outcome: heddle.Success,
 		},
-		"the last of two lines":           {exit: left(0, "a=1\na=2"), want: `{"a":"2"}`, outcome: heddle.Success},
-		"an object":                       {exit: left(0, "\n {\"a\": [1, 2.50], \"b\": null}\n"), want: `{"a":[1,2.50],"b":null}`, outcome: heddle.Success},
-		"a printed line":                  {exit: printed(`{"a":{"b":1}}`), want: `{"a":{"b":1}}`, outcome: heddle.Success},
-		"nothing":                         {exit: left(0, ""), outcome: heddle.Success},
-		"of one that fails":               {exit: left(3, "a=1"), want: `{"a":"1"}`, outcome: heddle.Failure, message: "exit code 3"},
-		"malformed, of one that fails":    {exit: left(3, "a"), outcome: heddle.Failure, message: "exit code 3"},
-		"malformed line":                  {exit: left(0, "a=1\nb c=2\n"), outcome: heddle.Failure, message: `malformed output: line 2 of the file is not name=value: "b c=2"`},
-		"malformed object":                {exit: left(0, "{a: 1}"), outcome: heddle.Failure, message: "malformed output: the text of the file is not a JSON object: invalid character 'a' looking for beginning of object key string"},
-		"a name that is none":             {exit: left(0, `{"a.b": 1}`), outcome: heddle.Failure, message: `malformed output: the text of the file has the name "a.b": letters, digits, _ and - can be in a name, a letter or _ first`},
-		"malformed printed line":          {exit: printed(`xyz`), outcome: heddle.Failure, message: "malformed output: the line KOG:xyz is not a JSON object: invalid character 'x' looking for beginning of value"},
-		"a printed null":                  {exit: printed(`null`), outcome: heddle.Failure, message: "malformed output: the line KOG:null is not a JSON object: it is null"},
-		"as much as may have been cut":    {exit: left(0, "a="+strings.Repeat("x", 4094)), outcome: heddle.Failure, message: "malformed output: the file has 4096 bytes or more; bigger outputs can be printed, as a line KOG:{...}"},
+		"the last of two lines":        {exit: left(0, "a=1\na=2"), want: `{"a":"2"}`, outcome: heddle.Success},
+		"an object":                    {exit: left(0, "\n {\"a\": [1, 2.50], \"b\": null}\n"), want: `{"a":[1,2.50],"b":null}`, outcome: heddle.Success},
+		"a printed line":               {exit: printed(`{"a":{"b":1}}`), want: `{"a":{"b":1}}`, outcome: heddle.Success},
+		"nothing":                      {exit: left(0, ""), outcome: heddle.Success},
+		"of one that fails":            {exit: left(3, "a=1"), want: `{"a":"1"}`, outcome: heddle.Failure, message: "exit code 3"},
+		"malformed, of one that fails": {exit: left(3, "a"), outcome: heddle.Failure, message: "exit code 3"},
+		"malformed line":               {exit: left(0, "a=1\nb c=2\n"), outcome: heddle.Failure, message: `malformed output: line 2 of the file is not name=value: "b c=2"`},
+		"malformed object":             {exit: left(0, "{a: 1}"), outcome: heddle.Failure, message: "malformed output: the text of the file is not a JSON object: invalid character 'a' looking for beginning of object key string"},
+		"a name that is none":          {exit: left(0, `{"a.b": 1}`), outcome: heddle.Failure, message: `malformed output: the text of the file has the name "a.b": letters, digits, _ and - can be in a name, a letter or _ first`},
+		"malformed printed line":       {exit: printed(`xyz`), outcome: heddle.Failure, message: "malformed output: the line KOG:xyz is not a JSON object: invalid character 'x' looking for beginning of value"},
+		"a printed null":               {exit: printed(`null`), outcome: heddle.Failure, message: "malformed output: the line KOG:null is not a JSON object: it is null"},
+		"as much as may have been cut": {exit: left(0, "a="+strings.Repeat("x", 4094)), outcome: heddle.Failure, message: "malformed output: the file has 4096 bytes or more; what is too long for it can be printed, as a line KOG:{...}"},
+		"a file that is not all there": {
+			exit: heddle.Exit{Reason: heddle.Exited, Termination: "a=1", TerminationFault: "it has 4096 bytes or more"}, outcome: heddle.Failure,
+			message: "malformed output: the file cannot be read as a whole: it has 4096 bytes or more; what is too long for it can be printed, as a line KOG:{...}",
+		},
 		"any line, when nobody asks":      {exit: printed(`xyz`), plain: true, outcome: heddle.Success},
 		"an event chain keeps the text":   {exit: left(0, "a=<1>\n"), kind: heddle.KindChain, want: `{"message":"a=<1>\n"}`, outcome: heddle.Success},
 		"an event chain without any text": {exit: left(1, ""), kind: heddle.KindChain, outcome: heddle.Failure, message: "exit code 1"},
@@ -192,6 +196,16 @@ func TestARetryTakesOutputsOver(t *testing.T) {
 				t.Errorf("%s: %q, %s", mode, start.Env["GIVEN"]+start.Refuse, again.run.Outcome)
 			}
 		}
+	}
+}
+
+func TestAWorkWithoutSourcesIsTheSameAfterItWasStored(t *testing.T) {
+	t.Parallel()
+	if !sameWork(&heddle.Work{From: map[string]heddle.Source{}}, &heddle.Work{}) {
+		t.Error("an empty map of sources makes a difference")
+	}
+	if sameWork(&heddle.Work{From: map[string]heddle.Source{"A": {Env: "A"}}}, &heddle.Work{}) {
+		t.Error("a source makes none")
 	}
 }
 

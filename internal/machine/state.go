@@ -32,6 +32,11 @@ type State struct {
 	started   int    // steps opened so far: numbers their first starts
 	last      ending // of the visits that had an outcome, that with the highest number
 
+	stored bool              // it waited for its concurrency key before it was restored
+	keyed  bool              // it has that key
+	plan   *heddle.RetryPlan // of a retry that waits for its key; nil: there is none
+	asking map[int]bool      // what was asked of the store and not granted yet: visits, 0 for the key
+
 	work work // what one Advance has left to do
 	out  record
 }
@@ -70,6 +75,7 @@ type visit struct {
 	idle    int             // it and those before it, in a row, that could not run
 	let     bool            // its matrix' limit has let it in
 	holds   bool            // it holds its step's busy key
+	turn    bool            // it has, or has asked for, places in its step's pool
 }
 
 type keyState struct {
@@ -84,7 +90,7 @@ func New(g *Graph, run heddle.Run, ambient map[string]string) *State {
 	return &State{
 		g: g, run: run, ambient: ambient, only: only, forced: only,
 		steps: make([]stepState, len(g.flow.Steps)), met: make([]bool, len(g.edges)),
-		live: map[int]*visit{}, keys: map[string]*keyState{},
+		live: map[int]*visit{}, keys: map[string]*keyState{}, asking: map[int]bool{},
 		out: newRecord(record{}),
 	}
 }
@@ -135,7 +141,7 @@ func (s *State) Take() (c heddle.Change, effects []Effect, ok bool) {
 		effects, s.out.effects = s.out.effects, nil
 		return heddle.Change{}, effects, false
 	}
-	c = heddle.Change{Run: s.run, Visits: s.out.visitRows, Attempts: s.out.attemptRows, Notices: s.out.notices}
+	c = heddle.Change{Run: s.run, Visits: s.out.visitRows, Attempts: s.out.attemptRows, Notices: s.out.notices, Releases: s.out.releases}
 	effects = s.out.effects
 	s.out = newRecord(s.out)
 	return c, effects, true
@@ -169,6 +175,7 @@ type record struct {
 	attempts    map[heddle.AttemptID]int
 	attemptRows []heddle.Attempt
 	notices     []heddle.Notice
+	releases    []int
 	effects     []Effect
 }
 
@@ -191,6 +198,8 @@ func (r *record) attempt(a *heddle.Attempt, urgent bool) {
 	r.attempts[a.ID] = len(r.attemptRows)
 	r.attemptRows = append(r.attemptRows, *a)
 }
+
+func (r *record) release(visit int) { r.releases = append(r.releases, visit) }
 
 func (r *record) effect(e Effect) { r.effects = append(r.effects, e) }
 

@@ -33,6 +33,7 @@ type scenario struct {
 	at        *doc.Node
 	name      string
 	workflow  string
+	ignite    string
 	params    map[string]string
 	context   *doc.Node // nil when there is none
 	env       []string
@@ -136,6 +137,7 @@ func (f *File) readScenario(n *doc.Node) scenario {
 		at:        n,
 		name:      o.String("name", ""),
 		workflow:  o.String("workflow", ""),
+		ignite:    o.String("ignite", ""),
 		env:       o.Strings("env"),
 		cancelAt:  o.Get("cancel_at"),
 		maxVisits: o.Int("max_visits"),

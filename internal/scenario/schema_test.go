@@ -21,6 +21,7 @@ document: job.yaml
 scenarios:
   - name: full
     workflow: run
+    ignite: i
     params: {p: 1}
     context: {a: {b: [1, null]}}
     env: [A]

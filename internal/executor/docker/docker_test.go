@@ -160,7 +160,7 @@ func TestWhatIsNotOurs(t *testing.T) {
 	cli := b.cli()
 	spec := b.spec("true")
 	b.exit(b.start(b.spec("true"))) // the image is there
-	creation, err := b.exec.creation(b.exec.attempt(spec.Attempt), spec, false)
+	creation, err := b.exec.creation(b.exec.attempt(spec.Attempt), spec, false, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +204,7 @@ func TestContainerThatACrashLeftUnstarted(t *testing.T) {
 	b.exit(b.start(b.spec("true"))) // the image is there
 	spec := b.spec(`cat "$FILE"`)
 	spec.Files = []executor.File{{Env: "FILE", Name: "f", Data: []byte("hello\n")}}
-	creation, err := b.exec.creation(b.exec.attempt(spec.Attempt), spec, false)
+	creation, err := b.exec.creation(b.exec.attempt(spec.Attempt), spec, false, "")
 	if err != nil {
 		t.Fatal(err)
 	}

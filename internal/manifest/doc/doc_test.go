@@ -1,6 +1,7 @@
 package doc
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -307,10 +308,20 @@ func FuzzParse(f *testing.F) {
 		"a: 1\nb: [x, {y: z}]\n", `{"a": [1, 2.5e3, "x\u00e9", null]}`, "a: &x {k: *x}\n", "<<: [{a: 1}, {a: 2}]\n",
 		"a: |\n  text\n\tb: >-\n  x\n", "? [a]\n: !!int x\n", "{a: 1} }", "\uFEFF---\na: 'b''c'\n...\n", "a: 0x1F\nb: 1_0\nc: +.5e-3\n",
 		"a: \x00", "\xff\xfe", "- - - -\n", "%YAML 1.1\n---\n!!map {}", "a: &a [*a, &b [*a, *b]]",
+		"a: 1\n---\n---\nb: [1]\n", "{\"a\": 1}\n---\nkind: List\nitems: [{a: 1}, ~, 3]\n",
 	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
+		docs, allErr := ParseAll("f", data)
+		if allErr != nil && (docs != nil || heddle.CodeOf(allErr) != heddle.CodeInvalid) {
+			t.Fatalf("error of the wrong form: %v", allErr)
+		}
+		for _, d := range docs {
+			if d.Root.Kind == Map && !json.Valid(d.Root.JSON()) {
+				t.Fatalf("%q becomes %s", data, d.Root.JSON())
+			}
+		}
 		d, err := Parse("f", data)
 		if err != nil {
 			if d != nil || heddle.CodeOf(err) != heddle.CodeInvalid || !strings.HasPrefix(err.Error(), "f:") {

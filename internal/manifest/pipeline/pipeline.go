@@ -12,6 +12,7 @@ import (
 	"github.com/heddle/heddle"
 	"github.com/heddle/heddle/internal/manifest/doc"
 	"github.com/heddle/heddle/internal/manifest/params"
+	"github.com/heddle/heddle/internal/manifest/sharing"
 )
 
 const defaultName = "pipeline"
@@ -50,7 +51,8 @@ func Is(d *doc.Document) bool {
 // params, see [params.Param], whose values fill image, run, workdir and the values
 // of env and of matrices; deadline, a duration that bounds the run; maxParallel,
 // how many jobs may run at once (0: no bound); env, variables of every job; shared
-// (true: the jobs of a run have a directory in common).
+// (true: the jobs of a run have a directory in common); concurrency, see
+// [sharing.Concurrency].
 func Decode(d *doc.Document, o Options) (*Result, error) {
 	d.Strict = true
 	r := &reader{d: d, dir: o.Dir, top: d.Object(d.Root), index: map[string]int{}, room: doc.MaxJSON, combinations: maxCombinationsInAll}
@@ -93,6 +95,7 @@ func (r *reader) read(o Options) *heddle.Flow {
 		f.Name = defaultName
 	}
 	r.params = params.Read(r.d, top, "pipeline", o.Params)
+	f.Concurrency = sharing.Concurrency(r.d, top, r.params)
 	r.common = r.readSources(top.Object("env"), nil)
 	if top.Node().Get("jobs") == nil {
 		r.d.Faults.Errorf(top.Node(), "a pipeline needs the key jobs: a map of job names to jobs")
@@ -128,7 +131,7 @@ func (r *reader) add(f *heddle.Flow, j *job) {
 	step := heddle.Step{
 		Name: j.name, Gate: heddle.GateAll, Work: j.work,
 		Timeout: j.timeout, Retry: j.retry, Result: heddle.ResultExitCode,
-		Tolerate: j.tolerate, Finally: j.finally,
+		Tolerate: j.tolerate, Finally: j.finally, Pool: j.pool, Weight: j.weight,
 	}
 	if j.matrix == nil {
 		f.Steps = append(f.Steps, step)
@@ -180,6 +183,8 @@ type job struct {
 	finally  bool
 	matrix   *heddle.Matrix
 	takes    []outputRef
+	pool     string
+	weight   int
 }
 
 // need is an entry of a job's dependsOn.

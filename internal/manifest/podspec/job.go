@@ -36,7 +36,7 @@ func ReadJob(d *doc.Document, n *doc.Node, spec *batchv1.JobSpec) Job {
 		j.Retry = heddle.Retry{}
 	}
 	if s := spec.ActiveDeadlineSeconds; s != nil {
-		j.Deadline = Seconds(d, find(n, "activeDeadlineSeconds"), *s)
+		j.Deadline = seconds(d, find(n, "activeDeadlineSeconds"), *s)
 	}
 	plain := spec.DeepCopy()
 	plain.Template.Spec.Containers = nil

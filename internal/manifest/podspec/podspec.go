@@ -108,7 +108,7 @@ func Read(d *doc.Document, n *doc.Node, t *corev1.PodTemplateSpec) Pod {
 		}
 	}
 	if s := t.Spec.ActiveDeadlineSeconds; s != nil {
-		p.Timeout = Seconds(d, spec.At("activeDeadlineSeconds"), *s)
+		p.Timeout = seconds(d, spec.At("activeDeadlineSeconds"), *s)
 	}
 	c := &t.Spec.Containers[0]
 	p.Work = heddle.Work{Image: c.Image, Dir: c.WorkingDir}
@@ -127,9 +127,9 @@ func Read(d *doc.Document, n *doc.Node, t *corev1.PodTemplateSpec) Pod {
 	return p
 }
 
-// Seconds turns a number of seconds of the document into a duration. One that is
+// seconds turns a number of seconds of the document into a duration. One that is
 // not positive is a fault.
-func Seconds(d *doc.Document, n *doc.Node, s int64) time.Duration {
+func seconds(d *doc.Document, n *doc.Node, s int64) time.Duration {
 	const most = 100 * 365 * 24 * 60 * 60 // what is longer means no bound
 	if s <= 0 {
 		d.Faults.Errorf(n, "must be a positive number of seconds, is %d", s)

@@ -148,7 +148,7 @@ func (b *bench) start() {
 	log := slog.New(slog.DiscardHandler)
 	b.ticks = schedule.New(schedule.Options{Store: b.store, Log: log, Recheck: 50 * time.Millisecond})
 	b.engine = engine.Start(b.t.Context(), engine.Options{
-		Store: st, History: st, Log: log, Grace: b.grace, Parallel: 64,
+		Store: st, History: st, Turns: st, Pools: st, Log: log, Grace: b.grace, Parallel: 64,
 		Ended: func(heddle.Run) { b.ticks.Kick() },
 		Open: func(ctx context.Context, name string, sink executor.Sink) (executor.Executor, error) {
 			if name != "process" {

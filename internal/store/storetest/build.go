@@ -22,6 +22,8 @@ type Store interface {
 	store.Outbox
 	store.Definitions
 	store.Ticks
+	store.Turns
+	heddle.Pools
 }
 
 // Epoch is the instant that built rows count from.
