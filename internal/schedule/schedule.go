@@ -147,12 +147,9 @@ func (s *Scheduler) loop(ctx context.Context, ended chan<- struct{}) {
 	}
 }
 
-// batch bounds how many ends and ticks are handled at once, starters how many runs
-// are asked for at the same time, so that they share flushes of the store.
-const (
-	batch    = 256
-	starters = 32
-)
+// batch bounds how many ends and ticks are handled at once. The runs of its ticks are
+// asked for at the same time, so that they share flushes of the store.
+const batch = 256
 
 // pass handles all that there is to do by now, and returns when there is more.
 func (s *Scheduler) pass(ctx context.Context) (next time.Time, err error) {
@@ -177,7 +174,6 @@ func (s *Scheduler) pass(ctx context.Context) (next time.Time, err error) {
 func (s *Scheduler) ticks(ctx context.Context, due []heddle.Definition) error {
 	moves := make([]store.DefinitionMove, len(due))
 	var group errgroup.Group
-	group.SetLimit(starters)
 	for i := range due {
 		group.Go(func() error {
 			moved, err := s.tick(ctx, due[i])
