@@ -20,6 +20,9 @@ const (
 	KindReactiveJob Kind = "ReactiveJob" // one Job template
 )
 
+// Kinds lists every kind.
+func Kinds() []Kind { return []Kind{KindJob, KindPipeline, KindTask, KindChain, KindReactiveJob} }
+
 // Flow is the graph that a document describes. It is immutable once submitted
 // and is stored by its [Flow.Hash].
 type Flow struct {

@@ -41,18 +41,24 @@ const (
 
 // Run is one execution of a flow.
 type Run struct {
-	ID       RunID    `json:"id"`
-	Kind     Kind     `json:"kind"`
-	Name     string   `json:"name"`     // the flow's
-	FlowHash string   `json:"flowHash"` // of its [Flow]
-	Parent   RunID    `json:"parent,omitempty"`
-	Executor string   `json:"executor"` // process, docker, kubernetes
-	Input    Input    `json:"input,omitzero"`
-	State    RunState `json:"state"`
+	ID       RunID  `json:"id"`
+	Kind     Kind   `json:"kind"`
+	Name     string `json:"name"`     // the flow's
+	FlowHash string `json:"flowHash"` // of its [Flow]
+	Parent   RunID  `json:"parent,omitempty"`
+	Executor string `json:"executor"` // process, docker, kubernetes
+	// Organization is whose run it is: who has a key of another sees nothing of it.
+	Organization string   `json:"organization"`
+	Input        Input    `json:"input,omitzero"`
+	State        RunState `json:"state"`
 	// Outcome and Message are the verdict, once the state is ended.
 	Outcome Outcome           `json:"outcome,omitempty"`
 	Message string            `json:"message,omitempty"`
 	Labels  map[string]string `json:"labels,omitempty"`
+	// Definition is the [Definition] that the run was made of, Due the tick that it was
+	// made for; zero for a run made on request or after another's end.
+	Definition string    `json:"definition,omitempty"`
+	Due        time.Time `json:"due,omitzero"`
 	// Created is when the run was accepted, Started when its first steps opened.
 	Created time.Time `json:"created"`
 	Started time.Time `json:"started,omitzero"`

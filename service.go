@@ -31,8 +31,14 @@ type Submission struct {
 	ID       RunID // made when empty
 	Parent   RunID
 	Executor string
-	Input    Input
-	Labels   map[string]string
+	// Organization is whose run it will be. Default: that of the run done over, else
+	// [DefaultOrganization].
+	Organization string
+	Input        Input
+	Labels       map[string]string
+	// Definition and Due are the run's.
+	Definition string
+	Due        time.Time
 	// Retry makes the run one that does over part of another, its Parent. The Input
 	// is the other run's; so are Flow, Executor and Labels where they are empty.
 	// Errors: [CodeNotFound], [CodeConflict] (it has not ended, or there is nothing
@@ -50,6 +56,42 @@ type RunDetail struct {
 	Waiting []Waiting `json:"waiting,omitempty"`
 	// Lines are those in which the run, or visits of it, stand for a key or a pool.
 	Lines []Line `json:"lines,omitempty"`
+}
+
+// Status is that of the run as a whole, in the words of an attempt: of a run that has
+// ended, or certainly will, how; of another what of its attempts has come furthest.
+func (d *RunDetail) Status() Status {
+	decided := d.Run.Outcome
+	if d.Run.Stop != "" {
+		decided = d.Run.Stop
+	}
+	open, ended := StatusReady, StatusAppError
+	for i := range d.Attempts {
+		switch status := d.Attempts[i].Status; {
+		case !status.Ended():
+			open = max(open, status)
+		case status == StatusProcError || status == StatusAppError:
+			ended, open = status, max(open, StatusPending)
+		default:
+			open = max(open, StatusPending)
+		}
+	}
+	switch decided {
+	case Success:
+		return StatusSuccess
+	case Failure:
+		return ended
+	case Abort:
+		if d.Run.Stop == "" && ended == StatusProcError {
+			return ended // as job files call what could not be run
+		}
+		return StatusAborted
+	case Timeout:
+		return StatusTimeout
+	case Skipped:
+		return StatusSkipped
+	}
+	return open
 }
 
 // RunUpdate is what changed in a run: the run as it is now and the rows that
@@ -142,11 +184,15 @@ type RunFilter struct {
 	Outcomes []Outcome
 	Kinds    []Kind
 	Name     string
-	Labels   map[string]string
-	Since    time.Time // created at or after
-	Until    time.Time // created before
-	Limit    int       // of the page; 0 is 50, at most 1000
-	After    string    // a [RunPage]'s Next: go on there
+	// Organization is whose runs are selected.
+	Organization string
+	Labels       map[string]string
+	// Definition selects the runs of a [Definition].
+	Definition string
+	Since      time.Time // created at or after
+	Until      time.Time // created before
+	Limit      int       // of the page; 0 is 50, at most 1000
+	After      string    // a [RunPage]'s Next: go on there
 }
 
 // RunPage is one page of a list, newest first.

@@ -19,6 +19,7 @@ import (
 	"github.com/heddle/heddle/internal/executor"
 	"github.com/heddle/heddle/internal/executor/process"
 	"github.com/heddle/heddle/internal/notify"
+	"github.com/heddle/heddle/internal/schedule"
 	"github.com/heddle/heddle/internal/store/logs"
 )
 
@@ -52,14 +53,24 @@ type Options struct {
 type App struct {
 	store    backend
 	engine   *engine.Engine
+	schedule *schedule.Scheduler // makes no runs unless it is started
 	notifier *notify.Notifier
 	logs     heddle.Logs
+	opts     Options
 	tidy     func(ctx context.Context)
 }
 
 // Open opens the data directory and starts an engine on it. Several may be open
 // at once: each owns its runs.
 func Open(ctx context.Context, o Options) (*App, error) {
+	return open(ctx, o, engine.Options{Ambient: o.Environ, LookupEnv: o.lookupEnv})
+}
+
+// open is Open with some of the engine's options.
+func open(ctx context.Context, o Options, e engine.Options) (*App, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
 	dir, err := realDir(o.DataDir)
 	if err != nil {
 		return nil, err
@@ -73,9 +84,15 @@ func Open(ctx context.Context, o Options) (*App, error) {
 	if err := os.MkdirAll(logDir(dir), 0o700); err != nil {
 		return nil, errors.Join(heddle.Errorf(heddle.CodeStore, "making the folder of the logs: %w", err), st.Close())
 	}
-	a := &App{store: st}
+	a := &App{store: st, opts: o}
 	var once sync.Once
-	a.tidy = func(ctx context.Context) { once.Do(func() { o.tidy(ctx, st) }) }
+	a.tidy = func(ctx context.Context) {
+		once.Do(func() {
+			if o.DBURL == "" { // else it is for the servers to do
+				o.tidy(ctx, st)
+			}
+		})
+	}
 	a.notifier = notify.New(notify.Options{
 		Outbox: st, Console: o.ConsoleNotices, Log: o.Log,
 		Lookup: func(name string) (string, bool) { v := o.lookup(name); return v, v != "" },
@@ -84,17 +101,20 @@ func Open(ctx context.Context, o Options) (*App, error) {
 			return snap.Flow, err
 		},
 	})
-	a.engine = engine.Start(ctx, engine.Options{
-		Store: st, History: st, Turns: st, Pools: st, Notices: a.notifier.Tell,
-		Open: func(ctx context.Context, name string, sink executor.Sink) (executor.Executor, error) {
-			return o.openExecutor(ctx, identity, name, sink)
-		},
-		LookupEnv: o.lookupEnv,
-		Check: func(sub *heddle.Submission) error {
-			return CheckSources(sub.Executor, sub.Flow, sub.Input, o.lookupEnv)
-		},
-		Ambient: o.Environ, Parallel: o.Parallel, Log: o.Log,
-	})
+	e.Store, e.History, e.Turns, e.Pools, e.Notices = st, st, st, st, a.notifier.Tell
+	e.Open = func(ctx context.Context, name string, sink executor.Sink) (executor.Executor, error) {
+		return o.openExecutor(ctx, identity, name, sink)
+	}
+	lookup := e.LookupEnv
+	if lookup == nil {
+		lookup = func(string) (string, bool) { return "", false }
+	}
+	e.Check = func(sub *heddle.Submission) error { return CheckSources(sub.Executor, sub.Flow, sub.Input, lookup) }
+	e.Parallel, e.Log = o.Parallel, o.Log
+	a.schedule = o.newScheduler(st)
+	e.Ended = func(heddle.Run) { a.schedule.Kick() }
+	a.engine = engine.Start(ctx, e)
+	a.schedule.Use(a.engine)
 	a.logs = logs.NewReader(logs.Open(logDir(dir)), ended(a.engine))
 	return a, nil
 }
@@ -180,6 +200,7 @@ func (a *App) Err() error { return a.engine.Err() }
 // of the notifier, and closes the store; the error tells of notices that are left,
 // too. Attempts go on running.
 func (a *App) Close(ctx context.Context) error {
+	a.schedule.Stop()
 	a.engine.Stop()
 	var tidying sync.WaitGroup
 	tidying.Go(func() { a.tidy(ctx) })

@@ -22,6 +22,10 @@ type backend interface {
 	store.Store
 	store.History
 	store.Outbox
+	store.Definitions
+	store.Ticks
+	store.Keys
+	store.NoticeClaimer
 	store.Turns
 	heddle.Pools
 }

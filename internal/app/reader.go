@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/heddle/heddle"
+	"github.com/heddle/heddle/internal/keys"
 	"github.com/heddle/heddle/internal/machine"
 	"github.com/heddle/heddle/internal/store/logs"
 )
@@ -39,6 +40,9 @@ func (r *Reader) Runs() heddle.Runs { return r }
 
 // Logs is the service for what steps print.
 func (r *Reader) Logs() heddle.Logs { return r.logs }
+
+// Keys is the service for keys.
+func (r *Reader) Keys() heddle.Keys { return keys.New(r.store, time.Now) }
 
 // Pools is the service for pools.
 func (r *Reader) Pools() heddle.Pools { return r.store }

@@ -40,7 +40,7 @@ func newJanitor(st backend, dataDir string, log *slog.Logger) (*janitor.Janitor,
 // goes on with what is left.
 func (o Options) tidy(ctx context.Context, st backend) {
 	j, ok := newJanitor(st, o.DataDir, o.Log)
-	if !ok || o.Retention == (Retention{}) || o.DBURL != "" {
+	if !ok || o.Retention == (Retention{}) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, tidyTime)

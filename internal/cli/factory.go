@@ -45,6 +45,7 @@ type factory struct {
 
 	Open       func(ctx context.Context, o app.Options) (session, error)
 	OpenReader func(ctx context.Context, o app.Options) (reader, error)
+	OpenServer func(ctx context.Context, o app.Options, version string) (*app.Server, error)
 	Supervise  func(ctx context.Context, dataDir string, log *slog.Logger) error
 
 	// What heddle doctor asks.
@@ -57,7 +58,7 @@ func newFactory(streams Streams, build BuildInfo) *factory {
 	streams.Out = &lockedWriter{w: streams.Out}
 	streams.Err = &lockedWriter{w: streams.Err}
 	return &factory{
-		Streams: streams, Build: build, Now: time.Now, Supervise: app.Supervise,
+		Streams: streams, Build: build, Now: time.Now, Supervise: app.Supervise, OpenServer: app.OpenServer,
 		CheckProcess: app.CheckProcess, DockerVersion: app.DockerVersion, CheckKube: app.CheckKube,
 		Open: func(ctx context.Context, o app.Options) (session, error) {
 			a, err := app.Open(ctx, o)

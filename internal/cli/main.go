@@ -91,6 +91,10 @@ func Main(ctx context.Context, args []string, streams Streams, build BuildInfo) 
 }
 
 func (f *factory) main(ctx context.Context, args []string) int {
+	if err := f.loadDotenv(args); err != nil {
+		f.complain(err)
+		return exitTrouble
+	}
 	cfg, err := config.Load(f.lookup)
 	if err != nil {
 		f.complain(err)

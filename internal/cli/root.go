@@ -25,7 +25,8 @@ a crash, and can be listed, read and resumed later.`,
   heddle graph -f job.yaml                   draw it
   heddle runs list                           what ran, newest first
   heddle runs logs 1f3k                      what a run printed
-  heddle runs resume                         go on with what a crash interrupted`,
+  heddle runs resume                         go on with what a crash interrupted
+  heddle serve                               the same over HTTP`,
 		Version:           f.Build.Version,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
@@ -43,7 +44,8 @@ a crash, and can be listed, read and resumed later.`,
 	settingFlag(flags, "log-level", &f.Config.LogLevel)
 	root.AddCommand(
 		newRun(f, runRun), newValidate(f, runValidate), newGraph(f, runGraph), newPlan(f, runPlan),
-		newTest(f, runTest), newSchema(f, runSchema), newRuns(f), newPools(f),
+		newTest(f, runTest), newSchema(f, runSchema), newRuns(f), newTask(f), newPools(f),
+		newServe(f, runServe), newKeys(f), newConfig(f),
 		newDoctor(f, runDoctor), newVersion(f, runVersion), newSupervise(f),
 		exitCodesTopic(), environmentTopic(),
 	)

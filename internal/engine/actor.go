@@ -40,12 +40,18 @@ type actor struct {
 	inLine    bool      // the engine knows that it waits for what others have
 	due       time.Time // when news that were held back must be committed; zero: there are none
 	causeless atomic.Bool
+	at        atomic.Pointer[heddle.RunState] // as committed
+
+	evict   sync.Once
+	evicted chan struct{} // closed when its run was claimed anew
+	gone    chan struct{} // closed when it has left
 }
 
 func (e *Engine) newActor(state *machine.State, exec *opened) *actor {
 	return &actor{
 		e: e, id: state.Run().ID, state: state, exec: exec,
 		wake: make(chan struct{}, 1), starts: map[heddle.AttemptID]*starting{},
+		evicted: make(chan struct{}), gone: make(chan struct{}),
 	}
 }
 
@@ -121,6 +127,8 @@ func (a *actor) loop() {
 		case <-a.wake:
 		case <-timer.C:
 			a.post(machine.Tick{})
+		case <-a.evicted:
+			return
 		case <-a.e.ctx.Done():
 			a.tellCreated(a.e.ctx.Err())
 			return
@@ -209,6 +217,15 @@ func (a *actor) flush() bool {
 	if len(change.Notices) > 0 && a.e.opts.Notices != nil {
 		a.e.opts.Notices(change.Notices)
 	}
+	if a.e.opts.Ended != nil && change.Run.Definition != "" && change.Run.State == heddle.RunEnded {
+		a.e.opts.Ended(change.Run)
+	}
+	if state, was := change.Run.State, a.at.Load(); was == nil || *was != state {
+		a.at.Store(&state)
+	}
+	if a.e.opts.Observer != nil {
+		a.e.opts.Observer.Committed(&change)
+	}
 	a.e.watch.publish(heddle.RunUpdate{Run: change.Run, Visits: change.Visits, Attempts: change.Attempts})
 	return true
 }
@@ -252,6 +269,7 @@ func (a *actor) leave() {
 		a.e.places.give()
 	}
 	a.e.watch.end(a.id)
+	close(a.gone)
 }
 
 // spec resolves what an executor needs to run an attempt.

@@ -54,8 +54,12 @@ func (e *Engine) apply(batch []*commit) {
 	}
 	begun, delay := time.Now(), 20*time.Millisecond
 	for {
+		asked := time.Now()
 		answers, err := e.opts.Store.Apply(e.ctx, changes)
 		if err == nil {
+			if e.opts.Observer != nil {
+				e.opts.Observer.Flushed(len(changes), time.Since(asked))
+			}
 			for i, c := range batch {
 				c.answer <- committed{answer: answers[i]}
 			}

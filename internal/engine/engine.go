@@ -5,6 +5,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -38,6 +39,11 @@ type Options struct {
 	Check func(sub *heddle.Submission) error
 	// Notices is given what is to be told to others once that is committed; nil: nobody.
 	Notices func([]heddle.Notice)
+	// Ended is told of each run of a definition that has ended, once that is
+	// committed; nil: nobody is. It must not block.
+	Ended func(heddle.Run)
+	// Observer is told what the engine does; nil: nobody is.
+	Observer Observer
 	// Parallel bounds the attempts that are open at once. Default: twice the number
 	// of processors, at least 4.
 	Parallel int
@@ -50,6 +56,15 @@ type Options struct {
 	// Batch bounds how many changes share one flush. Default: 256.
 	Batch int
 	Log   *slog.Logger
+}
+
+// Observer is told what the engine does. Its methods are called on the way of every
+// change, from many goroutines, and have to be quick.
+type Observer interface {
+	// Committed tells of a change that is durable.
+	Committed(c *heddle.Change)
+	// Flushed tells how long the store took to commit so many changes.
+	Flushed(changes int, took time.Duration)
 }
 
 func (o Options) withDefaults() Options {
@@ -88,6 +103,7 @@ type Engine struct {
 	lines   *lines
 	commits chan *commit
 	watch   *watchers
+	unseen  *unseen
 	opening sync.Mutex // held while an executor is opened
 
 	mu        sync.Mutex
@@ -110,7 +126,7 @@ func Start(ctx context.Context, opts Options) *Engine {
 		opts: opts, log: opts.Log, ctx: ctx, fail: fail,
 		places: newPlaces(opts.Parallel), lines: newLines(), commits: make(chan *commit, opts.Batch), watch: newWatchers(),
 		actors: map[heddle.RunID]*actor{}, executors: map[string]*opened{}, graphs: map[string]*machine.Graph{},
-		coming: map[heddle.RunID]bool{},
+		coming: map[heddle.RunID]bool{}, unseen: &unseen{when: map[heddle.RunID]time.Time{}},
 	}
 	e.tasks.Go(e.commitLoop)
 	e.tasks.Go(e.wakeLoop)
@@ -212,7 +228,8 @@ func (e *Engine) Submit(ctx context.Context, sub heddle.Submission) (heddle.Run,
 func (e *Engine) newRun(sub *heddle.Submission, hash string) heddle.Run {
 	run := heddle.Run{
 		ID: sub.ID, Kind: sub.Flow.Kind, Name: sub.Flow.Name, FlowHash: hash, Parent: sub.Parent,
-		Executor: sub.Executor, Input: sub.Input, Labels: sub.Labels,
+		Executor: sub.Executor, Organization: cmp.Or(sub.Organization, heddle.DefaultOrganization), Input: sub.Input, Labels: sub.Labels,
+		Definition: sub.Definition, Due: sub.Due,
 		State: heddle.RunPending, Created: time.Now().UTC(),
 	}
 	if run.Input.CorrelationID == "" {
@@ -294,23 +311,6 @@ func (e *Engine) forget(a *actor) {
 	if e.actors[a.id] == a {
 		delete(e.actors, a.id)
 	}
-}
-
-// Live returns how many runs the engine has in hand, and how many of them have
-// nothing that will wake them: a number that must be 0.
-func (e *Engine) Live() (runs, causeless int) {
-	e.mu.Lock()
-	actors := make([]*actor, 0, len(e.actors))
-	for _, a := range e.actors {
-		actors = append(actors, a)
-	}
-	e.mu.Unlock()
-	for _, a := range actors {
-		if a.causeless.Load() {
-			causeless++
-		}
-	}
-	return len(actors), causeless
 }
 
 // Get implements [heddle.Runs].

@@ -246,6 +246,7 @@ func (e *Engine) resume(ctx context.Context, id heddle.RunID) error {
 }
 
 func (e *Engine) takeUp(ctx context.Context, id heddle.RunID) error {
+	e.evict(id)
 	snap, err := e.opts.Store.Load(ctx, id)
 	if err != nil {
 		return err

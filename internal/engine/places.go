@@ -28,6 +28,13 @@ func (p *places) take(a *actor) bool {
 	return false
 }
 
+// waiting returns how many are in line.
+func (p *places) waiting() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.line)
+}
+
 // force takes places whether free or not, for attempts that run already.
 func (p *places) force(n int) {
 	p.mu.Lock()

@@ -29,6 +29,9 @@ func (e *Engine) plan(ctx context.Context, sub *heddle.Submission) (machine.Begi
 	if sub.Executor == "" {
 		sub.Executor = old.Run.Executor
 	}
+	if sub.Organization == "" {
+		sub.Organization = old.Run.Organization
+	}
 	if sub.Labels == nil {
 		sub.Labels = old.Run.Labels
 	}

@@ -86,8 +86,8 @@ func TestARunWaitsForTheKeyOfAnothersRun(t *testing.T) {
 		t.Errorf("cancelled in line: %s, started %v", d.Run.Outcome, d.Run.Started)
 	}
 	for _, b := range []*bench{one, two} {
-		if runs, causeless := b.Live(); causeless != 0 {
-			t.Errorf("%d of %d runs have nothing that will wake them", causeless, runs)
+		if stats := b.Stats(); stats.Causeless != 0 {
+			t.Errorf("%d of %v runs have nothing that will wake them", stats.Causeless, stats.Runs)
 		}
 	}
 	one.cancel(first.ID)

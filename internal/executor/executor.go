@@ -37,6 +37,13 @@ type Executor interface {
 	Close() error
 }
 
+// Seer is implemented by executors that can judge attempts of more places than
+// their own; others can judge those of their own place only.
+type Seer interface {
+	// Sees reports whether attempts with that place can be judged here.
+	Sees(place string) bool
+}
+
 // Lister is implemented by executors that keep something of every attempt until
 // it is released, so that leftovers of a crash can be swept up.
 type Lister interface {

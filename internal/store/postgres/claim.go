@@ -59,6 +59,18 @@ func (s *Store) Claim(ctx context.Context, ids []heddle.RunID) ([]heddle.RunID, 
 	return claimed, nil
 }
 
+var _ store.NoticeClaimer = (*Store)(nil)
+
+// ClaimNotices implements [store.NoticeClaimer].
+func (s *Store) ClaimNotices(ctx context.Context) (claimed int, err error) {
+	err = s.call(ctx, "claiming notices", func(ctx context.Context) error {
+		done, err := s.pool.Exec(ctx, claimNoticesText+deadOwners(noticesOwners)+`)`, s.session)
+		claimed = int(done.RowsAffected())
+		return err
+	})
+	return claimed, err
+}
+
 // Orphaned implements [store.History].
 func (s *Store) Orphaned(ctx context.Context) ([]heddle.RunID, error) {
 	var orphans []heddle.RunID

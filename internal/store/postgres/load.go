@@ -13,7 +13,7 @@ import (
 // What scanRun, scanVisit and scanAttempt read; runs are called r by the query.
 const (
 	runColumns = `r.id, r.kind, r.name, r.flow, r.parent, r.executor, r.input, r.state, r.outcome, r.message,
-		r.created, r.started, r.ended, r.deadline, r.stop, r.visits,
+		r.created, r.started, r.ended, r.deadline, r.stop, r.visits, r.organization, r.definition, r.due,
 		ARRAY(SELECT unnest(ARRAY[key, value]) FROM labels WHERE run = r.id)`
 	visitColumns   = `no, step, idx, nth, cause, state, outcome, code, message, attempts, broken, opened, settled, due, output`
 	attemptColumns = `visit, no, status, place, stop, exit_code, message, created, started, ended, infra`
@@ -113,16 +113,17 @@ func (s *Store) AttemptStatus(ctx context.Context, ids []heddle.AttemptID) (map[
 func scanRun(row pgx.Row, r *heddle.Run, more ...any) error {
 	var input []byte
 	var labels []string
-	var created, started, ended, deadline int64
+	var created, started, ended, deadline, due int64
 	to := append([]any{&r.ID, &r.Kind, &r.Name, &r.FlowHash, &r.Parent, &r.Executor, &input, &r.State, &r.Outcome, &r.Message,
-		&created, &started, &ended, &deadline, &r.Stop, &r.Visits, &labels}, more...)
+		&created, &started, &ended, &deadline, &r.Stop, &r.Visits, &r.Organization, &r.Definition, &due, &labels}, more...)
 	if err := row.Scan(to...); err != nil {
 		return err
 	}
-	decode(&r.Name, &r.Executor, &r.Message)
+	decode(&r.Name, &r.Executor, &r.Message, &r.Organization, &r.Definition)
 	decode(&r.ID, &r.Parent)
 	decode(&r.Kind)
 	r.Created, r.Started, r.Ended, r.Deadline = store.Time(created), store.Time(started), store.Time(ended), store.Time(deadline)
+	r.Due = store.Time(due)
 	for i := 0; i+1 < len(labels); i += 2 {
 		if r.Labels == nil {
 			r.Labels = map[string]string{}

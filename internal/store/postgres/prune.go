@@ -18,7 +18,7 @@ const (
 	// others. $1 is the caller's session.
 	noneToTell = `r.owner = $1 AND NOT EXISTS (SELECT FROM notices n WHERE n.run = r.id)`
 	// prunableRuns are those of one status, in the order of its index.
-	prunableRuns = `SELECT r.id, r.outcome, r.created, r.ended FROM runs r WHERE r.status = s.status
+	prunableRuns = `SELECT r.id, r.outcome, r.created, r.ended FROM runs r WHERE r.status = s.status AND r.report = 0
 		AND (r.owner <> $1 AND r.owner <> ALL(ARRAY(SELECT id FROM sessions WHERE expires > now())) OR ` + noneToTell + `)`
 	namedOwners = `SELECT DISTINCT owner FROM runs WHERE id = ANY($2)`
 )
@@ -118,7 +118,7 @@ func (s *Store) pieces(ctx context.Context, ids []heddle.RunID) ([][]string, err
 // transaction. What else belongs to a run goes with its row.
 func (s *Store) deleteRuns(ctx context.Context, ids []string) ([]heddle.RunID, error) {
 	// Whoever holds a run's row claims or deletes it: nothing to wait for.
-	const free = `WITH free AS (SELECT r.id FROM runs r WHERE r.id = ANY($2) AND r.state = 'ended' AND (r.owner = ANY(`
+	const free = `WITH free AS (SELECT r.id FROM runs r WHERE r.id = ANY($2) AND r.state = 'ended' AND r.report = 0 AND (r.owner = ANY(`
 	const gone = `) OR ` + noneToTell + `) FOR UPDATE SKIP LOCKED) DELETE FROM runs r USING free WHERE r.id = free.id RETURNING r.id, r.flow`
 	var deleted []heddle.RunID
 	var orphans []string

@@ -16,7 +16,7 @@ type shape struct{ texts, numbers, document string }
 // The shapes of the rows that a group of changes consists of. Whoever adds rows
 // lists the values in this order.
 func madeShape() shape {
-	return shape{"id kind name flow parent executor state outcome message stop last_change", "created started ended deadline visits seq", "input"}
+	return shape{"id kind name flow parent executor state outcome message stop last_change organization definition", "created started ended deadline visits seq due report", "input"}
 }
 func movedShape() shape {
 	return shape{"id state outcome message stop last_change", "started ended deadline visits epoch seq steps", ""}
@@ -145,8 +145,8 @@ func (g *group) create(first, last *heddle.Change, steps int) error {
 	r, created := &last.Run, store.Nanos(first.Run.Created)
 	f := &first.Run
 	g.made.put(g.made.len(), []string{string(f.ID), string(f.Kind), f.Name, f.FlowHash, string(f.Parent), f.Executor,
-		string(r.State), string(r.Outcome), r.Message, string(r.Stop), last.ID},
-		[]int64{created, store.Nanos(r.Started), store.Nanos(r.Ended), store.Nanos(r.Deadline), int64(r.Visits), int64(steps)}, input)
+		string(r.State), string(r.Outcome), r.Message, string(r.Stop), last.ID, f.Organization, f.Definition},
+		[]int64{created, store.Nanos(r.Started), store.Nanos(r.Ended), store.Nanos(r.Deadline), int64(r.Visits), int64(steps), store.Nanos(f.Due), number(f.Definition != "")}, input)
 	for key, value := range f.Labels {
 		g.labels.put(g.labels.len(), []string{string(f.ID), key, value}, []int64{created}, nil)
 	}
@@ -178,19 +178,23 @@ func (g *group) add(c *heddle.Change) {
 	}
 	for i := range c.Attempts {
 		a := &c.Attempts[i]
-		var infra int64
-		if a.Infra {
-			infra = 1
-		}
 		g.attempts.put(g.place(rowKey{in: g.attempts, run: c.Run.ID, visit: a.Visit, no: a.No}), []string{run, a.Place, a.Stop, a.Message},
 			[]int64{int64(a.Visit), int64(a.No), int64(a.Status), int64(a.ExitCode),
-				store.Nanos(a.Created), store.Nanos(a.Started), store.Nanos(a.Ended), infra}, nil)
+				store.Nanos(a.Created), store.Nanos(a.Started), store.Nanos(a.Ended), number(a.Infra)}, nil)
 	}
 	for i := range c.Notices {
 		n := &c.Notices[i]
 		g.notices.put(g.place(rowKey{in: g.notices, run: c.Run.ID, id: n.ID}), []string{run, n.ID, n.Target, n.Event},
 			[]int64{store.Nanos(n.Created), int64(n.Tries), store.Nanos(n.Due)}, n.Body)
 	}
+}
+
+// number is how a yes or no is stored.
+func number(yes bool) int64 {
+	if yes {
+		return 1
+	}
+	return 0
 }
 
 // place returns where a row belongs: over the one with its key, or at the end.

@@ -68,17 +68,25 @@ func selectsFor(f heddle.RunFilter, label string) ([]*clause, error) {
 	case len(statuses) == 0:
 	case len(f.IDs) > 0:
 		c := byRun.with("r.id = ANY(?)", texts(f.IDs))
-		selects = append(selects, c.kinds(f).statuses(statuses, allStatuses).name(f).labels(f.Labels))
+		selects = append(selects, c.organization(f).kinds(f).statuses(statuses, allStatuses).name(f).definition(f).labels(f.Labels))
+	case f.Definition != "":
+		for _, status := range statuses {
+			selects = append(selects, byRun.definition(f).organization(f).with("r.status = ?", status).kinds(f).name(f).labels(f.Labels))
+		}
 	case label != "":
 		c, err := byLabel(f, label)
 		if err != nil {
 			return nil, err
 		}
-		selects = append(selects, c.kinds(f).statuses(statuses, allStatuses).name(f))
+		selects = append(selects, c.organization(f).kinds(f).statuses(statuses, allStatuses).name(f))
 	case f.Name != "":
 		for _, status := range statuses {
-			selects = append(selects, byRun.name(f).with("r.status = ?", status).kinds(f).labels(f.Labels))
+			selects = append(selects, byRun.name(f).with("r.status = ?", status).organization(f).kinds(f).labels(f.Labels))
 		}
+	case f.Organization != "" && (len(kinds) > 0 || !allStatuses):
+		selects = ofOrganization(byRun, f, kinds, statuses)
+	case f.Organization != "":
+		selects = append(selects, byRun.organization(f).labels(f.Labels))
 	case len(kinds) > 0 && len(kinds) < maxKinds:
 		for _, kind := range kinds {
 			for _, status := range statuses {
@@ -98,6 +106,20 @@ func selectsFor(f heddle.RunFilter, label string) ([]*clause, error) {
 // maxKinds keeps the number of selects small.
 const maxKinds = 20
 
+// ofOrganization makes a select for each kind and status, as the index has them.
+func ofOrganization(byRun *clause, f heddle.RunFilter, kinds []heddle.Kind, statuses []string) []*clause {
+	if len(kinds) == 0 || len(kinds) >= maxKinds {
+		kinds = slices.DeleteFunc(heddle.Kinds(), func(k heddle.Kind) bool { return len(kinds) > 0 && !slices.Contains(kinds, k) })
+	}
+	var selects []*clause
+	for _, kind := range kinds {
+		for _, status := range statuses {
+			selects = append(selects, byRun.organization(f).with("r.kind = ? AND r.status = ?", encode(kind), status).labels(f.Labels))
+		}
+	}
+	return selects
+}
+
 // few is a number of rows that can be gone through in no time.
 const few = 2000
 
@@ -105,7 +127,7 @@ const few = 2000
 // the fewest have, or "" when the rest of the filter leads to fewer. Counting stops
 // at a few, so of conditions that many runs meet any is as good.
 func (s *Store) labelToFollow(ctx context.Context, f heddle.RunFilter) (string, error) {
-	if len(f.Labels) == 0 || len(f.IDs) > 0 {
+	if len(f.Labels) == 0 || len(f.IDs) > 0 || f.Definition != "" {
 		return "", nil
 	}
 	best, least := "", few+1
@@ -229,6 +251,13 @@ func window(created, id string, f heddle.RunFilter) (*clause, error) {
 	return c.with("("+created+", "+id+") < (?, ?)", cursor.Created, string(cursor.ID)), nil
 }
 
+func (c *clause) organization(f heddle.RunFilter) *clause {
+	if f.Organization == "" {
+		return c
+	}
+	return c.with("r.organization = ?", encode(f.Organization))
+}
+
 func (c *clause) kinds(f heddle.RunFilter) *clause {
 	if len(f.Kinds) == 0 {
 		return c
@@ -241,6 +270,13 @@ func (c *clause) statuses(statuses []string, all bool) *clause {
 		return c
 	}
 	return c.with("r.status = ANY(?)", statuses)
+}
+
+func (c *clause) definition(f heddle.RunFilter) *clause {
+	if f.Definition == "" {
+		return c
+	}
+	return c.with("r.definition <> '' AND r.definition = ?", encode(f.Definition))
 }
 
 func (c *clause) name(f heddle.RunFilter) *clause {

@@ -38,8 +38,8 @@ func (w *writeStatements) prepare(ctx context.Context, conn *sql.Conn) error {
 		{&w.hasFlow, `SELECT 1 FROM flows WHERE hash = ?`},
 		{&w.addFlow, `INSERT INTO flows (hash, document) VALUES (?, ?)`},
 		{&w.addRun, `INSERT INTO runs (id, kind, name, flow, parent, executor, input, state, outcome, message,
-			created, started, ended, deadline, stop, visits, owner, epoch, seq, last_change)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 1, ?) ON CONFLICT (id) DO NOTHING`},
+			created, started, ended, deadline, stop, visits, owner, epoch, seq, last_change, organization, definition, due, report)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 1, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`},
 		{&w.addInput, `INSERT INTO inputs (run, input) VALUES (?, ?)`},
 		{&w.addLabel, `INSERT INTO labels (run, key, value, created) VALUES (?, ?, ?, ?)`},
 		// The first of the two leaves the columns alone that stand in an index.
@@ -151,7 +151,8 @@ func (s *Store) createRun(ctx context.Context, c *heddle.Change) (bool, error) {
 	created := store.Nanos(r.Created)
 	n, err := affected(s.writes.addRun.ExecContext(ctx, string(r.ID), string(r.Kind), r.Name, r.FlowHash, string(r.Parent),
 		r.Executor, inline, string(r.State), string(r.Outcome), r.Message, created, store.Nanos(r.Started),
-		store.Nanos(r.Ended), store.Nanos(r.Deadline), string(r.Stop), r.Visits, s.session.id, c.ID))
+		store.Nanos(r.Ended), store.Nanos(r.Deadline), string(r.Stop), r.Visits, s.session.id, c.ID, r.Organization,
+		r.Definition, store.Nanos(r.Due), r.Definition != ""))
 	if err != nil || n == 0 {
 		return false, err
 	}

@@ -38,7 +38,8 @@ func (s *Store) Claim(ctx context.Context, ids []heddle.RunID) ([]heddle.RunID, 
 		if len(ids) > 0 {
 			return nil
 		}
-		return s.claimNotices(ctx)
+		_, err = s.claimNotices(ctx)
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -53,22 +54,36 @@ func (s *Store) Claim(ctx context.Context, ids []heddle.RunID) ([]heddle.RunID, 
 
 // claimNotices takes over ended runs of dead sessions that still have notices:
 // nobody claims them for anything else, and the notices are to be delivered.
-func (s *Store) claimNotices(ctx context.Context) error {
+func (s *Store) claimNotices(ctx context.Context) (int, error) {
 	rows, err := s.conn.QueryContext(ctx, `SELECT DISTINCT r.owner FROM notices n JOIN runs r ON r.id = n.run WHERE r.state = 'ended'`)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	owners, err := s.keepDead(rows)
 	if err != nil {
-		return err
+		return 0, err
 	}
+	claimed := 0
 	for _, owner := range owners {
-		if _, err := s.conn.ExecContext(ctx, `UPDATE runs SET owner = ?, epoch = epoch + 1
-			WHERE state = 'ended' AND owner = ? AND id IN (SELECT run FROM notices)`, s.session.id, owner); err != nil {
-			return err
+		n, err := affected(s.conn.ExecContext(ctx, `UPDATE runs SET owner = ?, epoch = epoch + 1
+			WHERE state = 'ended' AND owner = ? AND id IN (SELECT run FROM notices)`, s.session.id, owner))
+		if err != nil {
+			return 0, err
 		}
+		claimed += int(n)
 	}
-	return nil
+	return claimed, nil
+}
+
+var _ store.NoticeClaimer = (*Store)(nil)
+
+// ClaimNotices implements [store.NoticeClaimer].
+func (s *Store) ClaimNotices(ctx context.Context) (claimed int, err error) {
+	err = s.tx(ctx, "claiming notices", func(ctx context.Context) error {
+		claimed, err = s.claimNotices(ctx)
+		return err
+	})
+	return claimed, err
 }
 
 // Orphaned implements the port.

@@ -13,7 +13,7 @@ import (
 // runColumns are what scanRun reads, of a run that the query calls r.
 const runColumns = `r.id, r.kind, r.name, r.flow, r.parent, r.executor,
 	CASE r.input WHEN '' THEN coalesce((SELECT input FROM inputs WHERE run = r.id), '') ELSE r.input END,
-	r.state, r.outcome, r.message, r.created, r.started, r.ended, r.deadline, r.stop, r.visits,
+	r.state, r.outcome, r.message, r.created, r.started, r.ended, r.deadline, r.stop, r.visits, r.organization, r.definition, r.due,
 	(SELECT json_group_object(key, value) FROM labels WHERE run = r.id)`
 
 // readStatements are prepared on the reading connections.
@@ -133,13 +133,14 @@ type scanner interface{ Scan(to ...any) error }
 // scanRun reads runColumns and what follows them.
 func scanRun(row scanner, r *heddle.Run, more ...any) error {
 	var input, labels []byte
-	var created, started, ended, deadline int64
+	var created, started, ended, deadline, due int64
 	to := append([]any{&r.ID, &r.Kind, &r.Name, &r.FlowHash, &r.Parent, &r.Executor, &input, &r.State, &r.Outcome, &r.Message,
-		&created, &started, &ended, &deadline, &r.Stop, &r.Visits, &labels}, more...)
+		&created, &started, &ended, &deadline, &r.Stop, &r.Visits, &r.Organization, &r.Definition, &due, &labels}, more...)
 	if err := row.Scan(to...); err != nil {
 		return err
 	}
 	r.Created, r.Started, r.Ended, r.Deadline = store.Time(created), store.Time(started), store.Time(ended), store.Time(deadline)
+	r.Due = store.Time(due)
 	if len(input) > 0 {
 		if err := json.Unmarshal(input, &r.Input); err != nil {
 			return err

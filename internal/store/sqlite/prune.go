@@ -25,7 +25,7 @@ func (s *Store) Prunable(ctx context.Context, q store.PruneQuery) ([]store.Pruna
 		gone := s.goneOwners()
 		for _, outcome := range outcomes { // each in the order of its index
 			text, args := `SELECT r.id, r.created, r.ended, r.owner, r.owner = ? AND EXISTS (SELECT 1 FROM notices WHERE run = r.id)
-				FROM runs r WHERE r.status = ?`, []any{s.session.id, string(outcome)}
+				FROM runs r WHERE r.status = ? AND r.report = 0`, []any{s.session.id, string(outcome)}
 			if len(q.IDs) > 0 {
 				text, args = strings.Replace(text, "r.status = ?", "+r.status = ?", 1)+` AND r.id IN (SELECT value FROM json_each(?))`, append(args, jsonList(q.IDs))
 			}
@@ -168,7 +168,7 @@ func (s *Store) deleteRuns(ctx context.Context, ids []heddle.RunID) ([]heddle.Ru
 			return err
 		}
 		// Of a run that ended here nothing may be left to be told to others.
-		rows, err = s.conn.QueryContext(ctx, `DELETE FROM runs WHERE id IN (SELECT value FROM json_each(?)) AND state = 'ended'
+		rows, err = s.conn.QueryContext(ctx, `DELETE FROM runs WHERE id IN (SELECT value FROM json_each(?)) AND state = 'ended' AND report = 0
 			AND (owner IN (SELECT value FROM json_each(?)) OR owner = ? AND NOT EXISTS (SELECT 1 FROM notices n WHERE n.run = runs.id))
 			RETURNING id, flow`, jsonList(ids), jsonList(gone), s.session.id)
 		if err != nil {

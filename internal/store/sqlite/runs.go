@@ -69,17 +69,25 @@ func selectsFor(f heddle.RunFilter, label string) ([]*clause, error) {
 	case len(statuses) == 0:
 	case len(f.IDs) > 0:
 		c := byRun.with("r.id IN (SELECT value FROM json_each(?))", jsonList(f.IDs))
-		selects = append(selects, c.kinds(f).statuses(statuses, allStatuses).name(f).labels(f.Labels))
+		selects = append(selects, c.organization(f).kinds(f).statuses(statuses, allStatuses).name(f).definition(f).labels(f.Labels))
+	case f.Definition != "":
+		for _, status := range statuses {
+			selects = append(selects, byRun.definition(f).organization(f).with("r.status = ?", status).kinds(f).name(f).labels(f.Labels))
+		}
 	case label != "":
 		c, err := byLabel(f, label)
 		if err != nil {
 			return nil, err
 		}
-		selects = append(selects, c.kinds(f).statuses(statuses, allStatuses).name(f))
+		selects = append(selects, c.organization(f).kinds(f).statuses(statuses, allStatuses).name(f))
 	case f.Name != "":
 		for _, status := range statuses {
-			selects = append(selects, byRun.with("r.name = ? AND r.status = ?", f.Name, status).kinds(f).labels(f.Labels))
+			selects = append(selects, byRun.with("r.name = ? AND r.status = ?", f.Name, status).organization(f).kinds(f).labels(f.Labels))
 		}
+	case f.Organization != "" && (len(kinds) > 0 || !allStatuses):
+		selects = ofOrganization(byRun, f, kinds, statuses)
+	case f.Organization != "":
+		selects = append(selects, byRun.organization(f).labels(f.Labels))
 	case len(kinds) > 0 && len(kinds) < maxKinds:
 		for _, kind := range kinds {
 			for _, status := range statuses {
@@ -96,6 +104,20 @@ func selectsFor(f heddle.RunFilter, label string) ([]*clause, error) {
 	return selects, nil
 }
 
+// ofOrganization makes a select for each kind and status, as the index has them.
+func ofOrganization(byRun *clause, f heddle.RunFilter, kinds []heddle.Kind, statuses []string) []*clause {
+	if len(kinds) == 0 || len(kinds) >= maxKinds {
+		kinds = slices.DeleteFunc(heddle.Kinds(), func(k heddle.Kind) bool { return len(kinds) > 0 && !slices.Contains(kinds, k) })
+	}
+	var selects []*clause
+	for _, kind := range kinds {
+		for _, status := range statuses {
+			selects = append(selects, byRun.organization(f).with("r.kind = ? AND r.status = ?", string(kind), status).labels(f.Labels))
+		}
+	}
+	return selects
+}
+
 // few is a number of rows that can be gone through in no time.
 const few = 2000
 
@@ -104,7 +126,7 @@ const few = 2000
 // at a few, so of conditions that many runs meet any is as good.
 func (s *Store) labelToFollow(ctx context.Context, f heddle.RunFilter) (string, error) {
 	labels := f.Labels
-	if len(labels) == 0 || len(f.IDs) > 0 {
+	if len(labels) == 0 || len(f.IDs) > 0 || f.Definition != "" {
 		return "", nil
 	}
 	best, least := "", few+1
@@ -203,6 +225,13 @@ func window(created, id string, f heddle.RunFilter) (*clause, error) {
 	return c.with("("+created+", "+id+") < (?, ?)", cursor.Created, string(cursor.ID)), nil
 }
 
+func (c *clause) organization(f heddle.RunFilter) *clause {
+	if f.Organization == "" {
+		return c
+	}
+	return c.with("r.organization = ?", f.Organization)
+}
+
 func (c *clause) kinds(f heddle.RunFilter) *clause {
 	if len(f.Kinds) == 0 {
 		return c
@@ -215,6 +244,13 @@ func (c *clause) statuses(statuses []string, all bool) *clause {
 		return c
 	}
 	return c.with("r.status IN (SELECT value FROM json_each(?))", jsonList(statuses))
+}
+
+func (c *clause) definition(f heddle.RunFilter) *clause {
+	if f.Definition == "" {
+		return c
+	}
+	return c.with("r.definition <> '' AND r.definition = ?", f.Definition)
 }
 
 func (c *clause) name(f heddle.RunFilter) *clause {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -124,8 +125,8 @@ func TestMigrateTwice(t *testing.T) {
 		t.Fatalf("version %d was applied %d times, error %v", newest, versions, err)
 	}
 	entries, err := migrations.ReadDir("migrations")
-	if err != nil || len(entries) != newest {
-		t.Fatalf("there are %d migrations, error %v; newest says %d", len(entries), err, newest)
+	if err != nil || !strings.HasPrefix(entries[len(entries)-1].Name(), fmt.Sprintf("%04d_", newest)) {
+		t.Fatalf("migrations %v, error %v; newest says %d", entries, err, newest)
 	}
 }
 

@@ -20,6 +20,8 @@ type Store interface {
 	store.Store
 	store.History
 	store.Outbox
+	store.Definitions
+	store.Ticks
 	store.Turns
 	heddle.Pools
 }
@@ -38,7 +40,7 @@ func Flow(name string) *heddle.Flow {
 func Create(t testing.TB, id heddle.RunID, name string, edit ...func(*heddle.Change)) heddle.Change {
 	t.Helper()
 	flow := Flow(name)
-	c := heddle.Change{ID: "create-" + string(id), Flow: flow, Run: heddle.Run{ID: id, Kind: flow.Kind, Name: name, Executor: "process",
+	c := heddle.Change{ID: "create-" + string(id), Flow: flow, Run: heddle.Run{ID: id, Kind: flow.Kind, Name: name, Executor: "process", Organization: heddle.DefaultOrganization,
 		State: heddle.RunPending, Created: Epoch()}}
 	for _, f := range edit {
 		f(&c)

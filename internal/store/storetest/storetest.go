@@ -49,6 +49,12 @@ func Exercise(t *testing.T, open func(t *testing.T, dir string) Store) {
 		"runs that may be deleted are found":              prunable,
 		"runs are deleted with all that is theirs":        deletion,
 		"many runs are deleted while others write":        deleteMany,
+		"a definition comes back as it went in":           definitionRoundTrip,
+		"definitions are listed":                          definitionLists,
+		"definitions are due when they wake":              dueDefinitions,
+		"definitions move together with ended runs":       movedDefinitions,
+		"lists are of one organization":                   organizations,
+		"keys are found by their hash":                    keys,
 	}
 	maps.Copy(tests, turnTests())
 	for name, test := range tests {
@@ -67,6 +73,7 @@ func Exercise(t *testing.T, open func(t *testing.T, dir string) Store) {
 func roundTrip(t *testing.T, open func() Store) {
 	s := open()
 	create := Create(t, "run-1", "round", func(c *heddle.Change) {
+		c.Run.Definition, c.Run.Due = "d", Epoch().Add(-time.Second)
 		c.Run.Parent, c.Run.Labels = "run-0", map[string]string{"team": "a", "empty": ""}
 		c.Run.Input = heddle.Input{CorrelationID: "c", Context: json.RawMessage(`{"big":"` + strings.Repeat("x", 1<<12) + `"}`),
 			Env: map[string]string{"A": "1"}, Ambient: &heddle.Ambient{Ignore: []string{"SECRET*"}}, Volumes: []string{"/a:/b"}, Notify: []string{"console"}}

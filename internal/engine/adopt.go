@@ -1,0 +1,156 @@
+package engine
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/heddle/heddle"
+	"github.com/heddle/heddle/internal/executor"
+)
+
+// lookAgain is when a run that could not be seen from here is looked at once more.
+const lookAgain = 30 * time.Second
+
+// unseen remembers orphans that this engine must leave to others.
+type unseen struct {
+	mu   sync.Mutex
+	when map[heddle.RunID]time.Time
+}
+
+// skip reports whether a run was looked at so lately that it is not worth it.
+func (u *unseen) skip(id heddle.RunID, now time.Time) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	when, ok := u.when[id]
+	return ok && now.Sub(when) < lookAgain
+}
+
+// keep replaces what is remembered: those that are no orphans any more are forgotten.
+func (u *unseen) keep(orphans []heddle.RunID, blind []heddle.RunID, now time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for id := range u.when {
+		if !slices.Contains(orphans, id) {
+			delete(u.when, id)
+		}
+	}
+	for _, id := range blind {
+		u.when[id] = now
+	}
+}
+
+// Adopt takes up the runs whose engine is gone, as [Engine.Resume] does, but for
+// those with an open attempt at a place that cannot be seen from here: another host,
+// a Docker daemon or cluster that does not answer. These wait for who can see them.
+func (e *Engine) Adopt(ctx context.Context) ([]heddle.RunID, error) {
+	orphans, err := e.opts.History.Orphaned(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	var seen, blind []heddle.RunID
+	closed := map[string]bool{} // executors that cannot be opened
+	for _, id := range orphans {
+		switch {
+		case e.unseen.skip(id, now):
+		case e.sees(ctx, id, closed):
+			seen = append(seen, id)
+		default:
+			blind = append(blind, id)
+			e.log.Warn("a run whose engine is gone cannot be taken up here: its place cannot be seen", "run_id", id)
+		}
+	}
+	e.unseen.keep(orphans, blind, now)
+	if len(seen) == 0 {
+		return nil, nil
+	}
+	return e.Resume(ctx, seen...)
+}
+
+// sees reports whether all open attempts of a run can be judged here.
+func (e *Engine) sees(ctx context.Context, id heddle.RunID, closed map[string]bool) bool {
+	d, err := e.opts.History.Run(ctx, id)
+	if err != nil || closed[d.Run.Executor] {
+		return false
+	}
+	exec, err := e.executor(d.Run.Executor)
+	if err != nil {
+		closed[d.Run.Executor] = true
+		e.log.Warn("opening an executor", "executor", d.Run.Executor, "error", err)
+		return false
+	}
+	for i := range d.Attempts {
+		a := &d.Attempts[i]
+		if a.Status.Ended() || a.Place == "" {
+			continue
+		}
+		seer, ok := exec.Executor.(executor.Seer)
+		if ok && !seer.Sees(a.Place) || !ok && a.Place != exec.Place() {
+			return false
+		}
+	}
+	return true
+}
+
+// evict ends the actor of a run that this engine once owned, lost and has claimed
+// again: what the actor knows is out of date, and its writes would be fenced.
+func (e *Engine) evict(id heddle.RunID) {
+	a := e.actor(id)
+	if a == nil {
+		return
+	}
+	a.evict.Do(func() { close(a.evicted) })
+	select {
+	case <-a.gone:
+	case <-e.ctx.Done():
+	}
+}
+
+// Stats is what an engine is at.
+type Stats struct {
+	// Runs counts those in hand by their state.
+	Runs map[heddle.RunState]int
+	// Causeless counts those of them that have nothing that will wake them: a number
+	// that must be 0.
+	Causeless int
+	// Waiting counts the runs that wait for a place.
+	Waiting int
+}
+
+// Stats returns what the engine is at.
+func (e *Engine) Stats() Stats {
+	e.mu.Lock()
+	actors := make([]*actor, 0, len(e.actors))
+	for _, a := range e.actors {
+		actors = append(actors, a)
+	}
+	e.mu.Unlock()
+	s := Stats{Runs: map[heddle.RunState]int{}, Waiting: e.places.waiting()}
+	for _, a := range actors {
+		if a.causeless.Load() {
+			s.Causeless++
+		}
+		state := heddle.RunPending
+		if at := a.at.Load(); at != nil {
+			state = *at
+		}
+		s.Runs[state]++
+	}
+	return s
+}
+
+// InHand returns the runs that the engine advances.
+func (e *Engine) InHand() []heddle.RunID {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	ids := make([]heddle.RunID, 0, len(e.actors))
+	for id := range e.actors {
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// Owns reports whether the engine has the run in hand.
+func (e *Engine) Owns(id heddle.RunID) bool { return e.actor(id) != nil }

@@ -1,0 +1,66 @@
+package engine_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+
+	"github.com/heddle/heddle"
+	"github.com/heddle/heddle/internal/engine"
+	"github.com/heddle/heddle/internal/executor"
+)
+
+// elsewhere is an executor of another place.
+type elsewhere struct{ executor.Executor }
+
+func (elsewhere) Place() string { return "fake:elsewhere" }
+
+func TestOnlyRunsThatCanBeSeenAreAdopted(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, engine.Options{})
+	run := b.submit(flow([]string{"run", "1h"}), heddle.Input{})
+	b.until(run.ID, running)
+	b.stop()
+
+	b.wrap = func(x executor.Executor) executor.Executor { return elsewhere{x} }
+	b.start()
+	for range 2 { // the second time it is remembered
+		if taken, err := b.Adopt(context.Background()); err != nil || len(taken) != 0 {
+			t.Errorf("a run of another place was taken: %v, error %v", taken, err)
+		}
+	}
+	b.stop()
+
+	b.wrap = nil
+	b.start()
+	if taken, err := b.Adopt(context.Background()); err != nil || !slices.Equal(taken, []heddle.RunID{run.ID}) {
+		t.Fatalf("taken %v, error %v; want %s", taken, err, run.ID)
+	}
+	if s := b.Stats(); s.Runs[heddle.RunPending] != 1 || s.Causeless != 0 {
+		t.Errorf("stats %+v, want one run, of which nothing was committed yet", s)
+	}
+	if err := b.Cancel(context.Background(), run.ID, "enough"); err != nil {
+		t.Fatal(err)
+	}
+	b.until(run.ID, ended)
+}
+
+// A session that was cut off may claim back what others had claimed meanwhile.
+func TestARunThatIsClaimedBackGetsANewActor(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, engine.Options{})
+	run := b.submit(flow([]string{"run", "1h"}, nil), heddle.Input{})
+	b.until(run.ID, running)
+	b.store.claims = []heddle.RunID{run.ID}
+	taken, err := b.Resume(context.Background())
+	if err != nil || len(taken) != 1 {
+		t.Fatalf("taken %v, error %v", taken, err)
+	}
+	if !b.Owns(run.ID) || !slices.Equal(b.InHand(), taken) {
+		t.Errorf("in hand are %v", b.InHand())
+	}
+	if err := b.Cancel(context.Background(), run.ID, "enough"); err != nil {
+		t.Fatal(err)
+	}
+	b.checkOnce(b.until(run.ID, ended))
+}
