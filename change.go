@@ -22,6 +22,10 @@ type Change struct {
 	Visits   []Visit
 	Attempts []Attempt
 	Notices  []Notice
+	// Releases lists visits whose places in pools, taken or waited for, are given back
+	// with the change; 0 stands for all that the run has or waits for, its
+	// concurrency key included.
+	Releases []int
 }
 
 // Notice is something to be told to somebody, written with the change that it

@@ -40,7 +40,8 @@ type Flow struct {
 	Context json.RawMessage `json:"context,omitempty"`
 	// MaxParallel bounds the attempts of one run that are open at once. 0: no bound.
 	MaxParallel int `json:"maxParallel,omitempty"`
-	// Deadline ends the run that long after its start. 0: none.
+	// Deadline ends the run that long after its start. What it waits for its
+	// concurrency key does not count. 0: none.
 	Deadline time.Duration `json:"deadline,omitempty"`
 	// Initiator and Data describe what started the run to its first steps, see [Cause].
 	Initiator string `json:"initiator,omitempty"`
@@ -78,6 +79,11 @@ const (
 	ConcurrenceCancelOld Concurrence = "cancel-old" // cancel those that have it or wait for it, then start
 	ConcurrenceReject    Concurrence = "reject"     // end at once, as an abort that names the other run
 )
+
+// Concurrences lists every value.
+func Concurrences() []Concurrence {
+	return []Concurrence{ConcurrenceQueue, ConcurrenceCancelOld, ConcurrenceReject}
+}
 
 // Gate says when a step opens.
 type Gate string
@@ -285,3 +291,6 @@ func (s *Step) GateOf() Gate {
 	}
 	return s.Gate
 }
+
+// Places is how many places in its pool an attempt of the step takes.
+func (s *Step) Places() int { return max(1, s.Weight) }

@@ -113,7 +113,7 @@ type VisitState string
 
 // The states of a visit.
 const (
-	VisitQueued  VisitState = "queued"  // its busy key or its matrix limit is taken
+	VisitQueued  VisitState = "queued"  // its busy key, its matrix limit or its run's concurrency key is taken
 	VisitReady   VisitState = "ready"   // may start, waits for a place
 	VisitActive  VisitState = "active"  // an attempt, or a group's members, are open
 	VisitBackoff VisitState = "backoff" // waits to try again until Due

@@ -51,6 +51,8 @@ type RunDetail struct {
 	Attempts []Attempt `json:"attempts"`
 	// Waiting says of each open visit that does not run why it waits.
 	Waiting []Waiting `json:"waiting,omitempty"`
+	// Lines are those in which the run, or visits of it, stand for a key or a pool.
+	Lines []Line `json:"lines,omitempty"`
 }
 
 // RunUpdate is what changed in a run: the run as it is now and the rows that
@@ -68,6 +70,59 @@ type Waiting struct {
 	Reason  string `json:"reason"` // one of the Wait constants
 	Message string `json:"message"`
 }
+
+// Line is where a run, or a visit of it, waits for what other runs have.
+type Line struct {
+	Visit  int    `json:"visit,omitempty"` // 0: the run, for its concurrency key
+	Name   string `json:"name"`            // of the key or the pool
+	Weight int    `json:"weight"`          // how many places are wanted
+	Size   int    `json:"size"`            // how many there are; 0: there is no such pool
+	Ahead  int    `json:"ahead"`           // how many wait before it
+	// Holders have what there is, in the order in which they asked for it.
+	Holders []Holder `json:"holders,omitempty"`
+}
+
+// Holder is a run that has a key or places in a pool.
+type Holder struct {
+	Run    RunID `json:"run"`
+	Weight int   `json:"weight"`
+	Orphan bool  `json:"orphan,omitempty"` // its engine is gone
+}
+
+// Pools is the service for pools: named numbers of places, shared by all runs of a
+// store, that steps take for as long as they run.
+type Pools interface {
+	// Pools returns all pools by name.
+	Pools(ctx context.Context) ([]Pool, error)
+	// SetPool makes a pool or changes its size, at least 1. What is taken beyond a
+	// smaller size runs out. Errors: [CodeInvalid], [CodeStore].
+	SetPool(ctx context.Context, name string, size int) error
+	// DeletePool removes a pool that nobody has places in or waits for: else
+	// [CodeConflict]; [CodeNotFound].
+	DeletePool(ctx context.Context, name string) error
+}
+
+// Pool is a named number of places.
+type Pool struct {
+	Name    string `json:"name"`
+	Size    int    `json:"size"`
+	Taken   int    `json:"taken"`   // places
+	Waiting int    `json:"waiting"` // attempts
+}
+
+// Check says what is wrong with the pool's name or size, as [CodeInvalid].
+func (p Pool) Check() error {
+	switch {
+	case p.Name == "" || len(p.Name) > MaxTurnName:
+		return Errorf(CodeInvalid, "pool %q: a name has 1 to %d bytes", p.Name, MaxTurnName)
+	case p.Size < 1:
+		return Errorf(CodeInvalid, "pool %q: the size %d is none: it must be at least 1", p.Name, p.Size)
+	}
+	return nil
+}
+
+// MaxTurnName is the longest name of a pool or a concurrency key, in bytes.
+const MaxTurnName = 200
 
 // The reasons for waiting.
 const (

@@ -219,10 +219,10 @@ type counting struct {
 	adopted *atomic.Int64
 }
 
-func (c counting) Adopt(ctx context.Context, attempts []heddle.Attempt) error {
-	err := c.Executor.Adopt(ctx, attempts)
+func (c counting) Adopt(ctx context.Context, adoptions []executor.Adoption) error {
+	err := c.Executor.Adopt(ctx, adoptions)
 	if err == nil {
-		c.adopted.Add(int64(len(attempts)))
+		c.adopted.Add(int64(len(adoptions)))
 	}
 	return err
 }

@@ -97,7 +97,7 @@ func open(ctx context.Context, o Options, e engine.Options) (*App, error) {
 			return snap.Flow, err
 		},
 	})
-	e.Store, e.History, e.Notices = st, st, a.notifier.Tell
+	e.Store, e.History, e.Turns, e.Pools, e.Notices = st, st, st, st, a.notifier.Tell
 	e.Open = func(ctx context.Context, name string, sink executor.Sink) (executor.Executor, error) {
 		return o.openExecutor(ctx, identity, name, sink)
 	}

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"io/fs"
@@ -25,6 +24,8 @@ type backend interface {
 	store.Outbox
 	store.Keys
 	store.NoticeClaimer
+	store.Turns
+	heddle.Pools
 }
 
 // openStore opens the database that the options name, or the one in the data
@@ -50,7 +51,11 @@ func openStore(ctx context.Context, o Options) (b backend, identity string, err 
 	if err != nil {
 		return nil, "", err
 	}
-	return st, digest(u.Host, u.Path, u.Query().Get("search_path")), nil
+	id, err := st.Identity(ctx)
+	if err != nil {
+		return nil, "", errors.Join(err, st.Close())
+	}
+	return st, id, nil
 }
 
 // identityOf returns the identity of the store in a data directory, made up when it
@@ -71,7 +76,7 @@ func identityOf(dir string) (string, error) {
 		}
 		// Written beside and linked, so that of two that make one up one wins.
 		temp := path + "." + rand.Text()
-		if err := os.WriteFile(temp, []byte(digest(rand.Text())+"\n"), 0o600); err != nil {
+		if err := os.WriteFile(temp, []byte(newIdentity()+"\n"), 0o600); err != nil {
 			return "", heddle.Errorf(heddle.CodeStore, "making up an identity for the store: %w", err)
 		}
 		err = os.Link(temp, path)
@@ -89,10 +94,9 @@ func notExists(err error) error {
 	return err
 }
 
-func digest(parts ...string) string {
-	hash := sha256.New()
-	for _, part := range parts {
-		hash.Write(append([]byte(part), 0))
-	}
-	return hex.EncodeToString(hash.Sum(nil)[:8])
+// newIdentity makes one up: sixteen hexadecimal digits.
+func newIdentity() string {
+	var id [8]byte
+	_, _ = rand.Read(id[:])
+	return hex.EncodeToString(id[:])
 }

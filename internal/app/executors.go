@@ -28,12 +28,12 @@ func (o Options) openExecutor(ctx context.Context, store, name string, sink exec
 			return nil, heddle.Errorf(heddle.CodeInternal, "finding this program's own file: %w", err)
 		}
 		return process.Open(ctx, process.Options{
-			Dir: o.DataDir, Sink: sink, Log: o.Log, WorkDir: o.WorkDir,
+			Dir: o.DataDir, StoreID: store, Sink: sink, Log: o.Log, WorkDir: o.WorkDir,
 			Supervisor: []string{binary, "supervise", "--data-dir", o.DataDir},
 		})
 	case Docker:
 		return docker.Open(ctx, docker.Options{
-			StoreID: store, Sink: sink, Logs: dir.Recreate, Env: o.lookup, WorkDir: o.WorkDir, Log: o.Log,
+			StoreID: store, Dir: o.DataDir, Sink: sink, Logs: dir.Recreate, Env: o.lookup, WorkDir: o.WorkDir, Log: o.Log,
 		})
 	}
 	return nil, heddle.Errorf(heddle.CodeUnavailable, "executor %q is not available in this version: choose --executor %s or %s", name, Process, Docker)

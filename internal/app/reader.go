@@ -44,6 +44,9 @@ func (r *Reader) Logs() heddle.Logs { return r.logs }
 // Keys is the service for keys.
 func (r *Reader) Keys() heddle.Keys { return keys.New(r.store, time.Now) }
 
+// Pools is the service for pools.
+func (r *Reader) Pools() heddle.Pools { return r.store }
+
 // Close closes the store.
 func (r *Reader) Close() error { return r.store.Close() }
 

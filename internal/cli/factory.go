@@ -15,6 +15,7 @@ import (
 type reader interface {
 	Runs() heddle.Runs
 	Logs() heddle.Logs
+	Pools() heddle.Pools
 	Close() error
 }
 

@@ -191,6 +191,9 @@ type fakeReader struct{ *fake }
 
 func (fakeReader) Close() error { return nil }
 
+// Pools is nil: tests on pools have a real store.
+func (fakeReader) Pools() heddle.Pools { return nil }
+
 // console is a command line with a fake behind it.
 type console struct {
 	*factory

@@ -74,6 +74,7 @@ func follow(ctx context.Context, s session, show *show, id heddle.RunID) (heddle
 		v.readLines(reading)
 	}()
 
+	defer v.tellWhy(whole, s.Runs())()
 	interrupted := ctx.Done()
 	for open := true; open; {
 		select {
@@ -108,6 +109,26 @@ func follow(ctx context.Context, s session, show *show, id heddle.RunID) (heddle
 	v.update(whole, heddle.RunUpdate{Run: detail.Run, Visits: detail.Visits, Attempts: detail.Attempts})
 	v.end(detail.Run)
 	return detail, nil
+}
+
+// tellWhy tells which other runs the run waits for if it does so after a while. The
+// caller calls done when it is over.
+func (v *viewer) tellWhy(ctx context.Context, runs heddle.Runs) (done func()) {
+	timer := time.AfterFunc(patience, func() {
+		d, err := runs.Get(ctx, v.book.id)
+		if err != nil {
+			return
+		}
+		for _, w := range d.Waiting {
+			switch w.Reason {
+			case heddle.WaitRuns:
+				v.log.Warn("the run waits: " + w.Message)
+			case heddle.WaitPool:
+				v.log.Warn("step "+w.Step+" waits: "+w.Message, "step_name", w.Step)
+			}
+		}
+	})
+	return func() { timer.Stop() }
 }
 
 // viewer shows one run.

@@ -44,7 +44,7 @@ a crash, and can be listed, read and resumed later.`,
 	settingFlag(flags, "log-level", &f.Config.LogLevel)
 	root.AddCommand(
 		newRun(f, runRun), newValidate(f, runValidate), newGraph(f, runGraph), newPlan(f, runPlan),
-		newTest(f, runTest), newSchema(f, runSchema), newRuns(f),
+		newTest(f, runTest), newSchema(f, runSchema), newRuns(f), newPools(f),
 		newServe(f, runServe), newKeys(f), newConfig(f),
 		newDoctor(f, runDoctor), newVersion(f, runVersion), newSupervise(f),
 		exitCodesTopic(), environmentTopic(),

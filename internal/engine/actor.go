@@ -37,6 +37,7 @@ type actor struct {
 
 	held      int // places that it holds
 	starts    map[heddle.AttemptID]*starting
+	inLine    bool      // the engine knows that it waits for what others have
 	due       time.Time // when news that were held back must be committed; zero: there are none
 	causeless atomic.Bool
 	at        atomic.Pointer[heddle.RunState] // as committed
@@ -120,6 +121,7 @@ func (a *actor) loop() {
 		if a.state.Run().State == heddle.RunEnded {
 			return
 		}
+		a.e.lines.note(&a.inLine, a.state.Waits())
 		timer.Reset(a.untilNext())
 		select {
 		case <-a.wake:
@@ -137,7 +139,7 @@ func (a *actor) loop() {
 // untilNext is how long the actor may sleep.
 func (a *actor) untilNext() time.Duration {
 	next := a.state.NextTick()
-	a.causeless.Store(next.IsZero() && a.state.Open() == 0 && !a.state.Ready())
+	a.causeless.Store(next.IsZero() && a.state.Open() == 0 && !a.state.Ready() && !a.state.Waits())
 	if !a.due.IsZero() && (next.IsZero() || a.due.Before(next)) {
 		next = a.due
 	}
@@ -252,6 +254,7 @@ func (a *actor) tellCreated(err error) {
 // leave takes the actor out of everything.
 func (a *actor) leave() {
 	a.e.forget(a)
+	a.e.lines.note(&a.inLine, false)
 	a.e.places.leave(a)
 	for ; a.held > 0; a.held-- {
 		a.e.places.give()

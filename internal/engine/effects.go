@@ -7,6 +7,7 @@ import (
 	"github.com/heddle/heddle"
 	"github.com/heddle/heddle/internal/executor"
 	"github.com/heddle/heddle/internal/machine"
+	"github.com/heddle/heddle/internal/store"
 )
 
 // starting is an attempt on its way to the executor, to be started or adopted.
@@ -20,6 +21,7 @@ type starting struct {
 func (a *actor) do(effects []machine.Effect) {
 	adopt := map[string][]heddle.Attempt{} // by place
 	var release []heddle.AttemptID
+	var asks []store.Ask
 	for _, effect := range effects {
 		switch effect := effect.(type) {
 		case machine.Start:
@@ -32,7 +34,12 @@ func (a *actor) do(effects []machine.Effect) {
 		case machine.Release:
 			release = append(release, effect.Attempt)
 			delete(a.starts, effect.Attempt)
+		case machine.Ask:
+			asks = append(asks, store.Ask(effect))
 		}
+	}
+	if len(asks) > 0 {
+		a.ask(asks)
 	}
 	for _, attempts := range adopt { // a place that cannot be seen holds up no other
 		a.adopt(attempts)
@@ -110,12 +117,14 @@ func (a *actor) stop(effect machine.Stop) {
 
 func (a *actor) adopt(attempts []heddle.Attempt) {
 	var waiting []*starting
+	var adoptions []executor.Adoption
 	for _, attempt := range attempts {
+		adoptions = append(adoptions, executor.Adoption{Attempt: attempt})
 		waiting = append(waiting, a.starts[attempt.ID])
 	}
 	exec := a.exec
 	a.e.tasks.Go(func() {
-		a.e.persist("adopting attempts", func(ctx context.Context) error { return exec.Adopt(ctx, attempts) })
+		a.e.persist("adopting attempts", func(ctx context.Context) error { return exec.Adopt(ctx, adoptions) })
 		for _, s := range waiting {
 			close(s.answered)
 		}

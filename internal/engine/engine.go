@@ -23,6 +23,8 @@ import (
 type Options struct {
 	Store   store.Store
 	History store.History
+	Turns   store.Turns  // the store's
+	Pools   heddle.Pools // the store's
 	// Open makes the executor of that name when the first run needs it; its reports
 	// go to the sink.
 	Open func(ctx context.Context, name string, sink executor.Sink) (executor.Executor, error)
@@ -83,6 +85,7 @@ type Engine struct {
 	fail    context.CancelCauseFunc
 	tasks   sync.WaitGroup
 	places  *places
+	lines   *lines
 	commits chan *commit
 	watch   *watchers
 	unseen  *unseen
@@ -106,12 +109,13 @@ func Start(ctx context.Context, opts Options) *Engine {
 	ctx, fail := context.WithCancelCause(context.WithoutCancel(ctx))
 	e := &Engine{
 		opts: opts, log: opts.Log, ctx: ctx, fail: fail,
-		places: newPlaces(opts.Parallel), commits: make(chan *commit, opts.Batch), watch: newWatchers(),
+		places: newPlaces(opts.Parallel), lines: newLines(), commits: make(chan *commit, opts.Batch), watch: newWatchers(),
 		actors: map[heddle.RunID]*actor{}, executors: map[string]*opened{}, graphs: map[string]*machine.Graph{},
 		coming: map[heddle.RunID]bool{}, unseen: &unseen{when: map[heddle.RunID]time.Time{}},
 	}
 	e.tasks.Go(e.commitLoop)
 	e.tasks.Go(e.wakeLoop)
+	e.tasks.Go(e.turnLoop)
 	return e
 }
 
@@ -174,6 +178,9 @@ func (e *Engine) Submit(ctx context.Context, sub heddle.Submission) (heddle.Run,
 	}
 	hash, graph, err := e.graph(sub.Flow)
 	if err != nil {
+		return heddle.Run{}, err
+	}
+	if err := e.checkPools(ctx, sub.Flow); err != nil {
 		return heddle.Run{}, err
 	}
 	exec, err := e.executor(sub.Executor)

@@ -136,7 +136,7 @@ func (b *bench) start() {
 		b.alter(b.store)
 	}
 	o := b.opts
-	o.Store, o.History, o.Log = b.store, st, slog.New(slog.DiscardHandler)
+	o.Store, o.History, o.Turns, o.Pools, o.Log = b.store, st, b.store, b.store, slog.New(slog.DiscardHandler)
 	o.Open = func(ctx context.Context, name string, sink executor.Sink) (executor.Executor, error) {
 		if name == "slow" {
 			b.opening(ctx)

@@ -24,14 +24,14 @@ type forgetful struct {
 	known    map[heddle.AttemptID]bool
 }
 
-func (x *forgetful) Adopt(ctx context.Context, attempts []heddle.Attempt) error {
+func (x *forgetful) Adopt(ctx context.Context, adoptions []executor.Adoption) error {
 	<-x.adopting
 	x.mu.Lock()
-	for _, a := range attempts {
-		x.known[a.ID] = true
+	for _, a := range adoptions {
+		x.known[a.Attempt.ID] = true
 	}
 	x.mu.Unlock()
-	return x.Executor.Adopt(ctx, attempts)
+	return x.Executor.Adopt(ctx, adoptions)
 }
 
 func (x *forgetful) Stop(ctx context.Context, id heddle.AttemptID, reason string, grace time.Duration) error {

@@ -32,6 +32,9 @@ type CaptureOptions struct {
 	// ResultOnStderr lets result lines count on standard error too, where an
 	// executor cannot tell the streams apart.
 	ResultOnStderr bool
+	// Mask is applied to all output before anything else is done with it. Nil masks
+	// nothing.
+	Mask *Masker
 	// Now gives the time stamps. Nil: [time.Now].
 	Now func() time.Time
 }
@@ -60,6 +63,7 @@ type stream struct {
 	c      *Capture
 	tag    string // " stdout " or " stderr ", without the first space
 	counts bool   // result lines here count
+	held   []byte // output that may be the beginning of a text to be masked
 	part   []byte // text of the line at hand that is not in the log yet
 	open   bool   // a line is at hand
 	match  int    // bytes of resultPrefix matched; -1: the line is an ordinary one
@@ -108,6 +112,9 @@ func (c *Capture) Finish(exit *heddle.Exit) {
 	defer c.mu.Unlock()
 	c.stamp = c.stamp[:0]
 	for _, s := range []*stream{&c.stdout, &c.stderr} {
+		if len(s.held) > 0 {
+			s.mask(nil, false)
+		}
 		if s.open {
 			s.endLine(nil, 0)
 		}
@@ -127,18 +134,46 @@ func (s *stream) Write(p []byte) (int, error) {
 	defer c.mu.Unlock()
 	c.total += int64(len(p))
 	c.stamp = c.stamp[:0]
-	for rest := p; len(rest) > 0; {
-		end := bytes.IndexByte(rest, '\n')
-		if end < 0 {
-			s.text(rest)
-			break
-		}
-		s.match = s.find(rest[:end])
-		s.endLine(rest[:end], 1)
-		rest = rest[end+1:]
+	if c.opts.Mask == nil {
+		s.lines(p)
+	} else {
+		s.mask(p, true)
 	}
 	c.flush()
 	return len(p), nil
+}
+
+// mask takes a chunk and passes it on, masked. What is not decided yet waits for
+// more, if there is more to come.
+func (s *stream) mask(p []byte, more bool) {
+	if len(s.held) > 0 {
+		s.held = append(s.held, p...)
+		p = s.held
+	}
+	for {
+		start, end, decided := s.c.opts.Mask.find(p, more)
+		s.lines(p[:start])
+		if !decided || start == len(p) {
+			s.held = append(s.held[:0], p[start:]...)
+			return
+		}
+		s.lines([]byte(stars))
+		p = p[end:]
+	}
+}
+
+// lines takes a chunk apart into lines.
+func (s *stream) lines(p []byte) {
+	for len(p) > 0 {
+		end := bytes.IndexByte(p, '\n')
+		if end < 0 {
+			s.text(p)
+			return
+		}
+		s.match = s.find(p[:end])
+		s.endLine(p[:end], 1)
+		p = p[end+1:]
+	}
 }
 
 // text takes a piece of a line whose end has not come yet.

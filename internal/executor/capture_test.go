@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -236,28 +234,19 @@ func FuzzCapture(f *testing.F) {
 	})
 }
 
-func TestReadTermination(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	path := filepath.Join(dir, "log")
-	if got, err := ReadTermination(path); got != "" || err != nil {
-		t.Errorf("of no file: got %q, %v", got, err)
+func BenchmarkCapture(b *testing.B) { benchmarkCapture(b, nil) }
+
+func BenchmarkCaptureWithMasks(b *testing.B) {
+	var secrets []string
+	for i := range 10 {
+		secrets = append(secrets, fmt.Sprintf("%d-correct-horse-battery-staple", i*i))
 	}
-	if err := os.WriteFile(path, []byte("a\xff"+strings.Repeat("b", 5000)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	got, err := ReadTermination(path)
-	if want := "a\uFFFD" + strings.Repeat("b", MaxTermination-2); got != want || err != nil {
-		t.Errorf("got %d bytes, %v; want %d", len(got), err, len(want))
-	}
-	if _, err := ReadTermination(dir); err == nil {
-		t.Error("of a directory: want an error")
-	}
+	benchmarkCapture(b, NewMasker(secrets))
 }
 
-func BenchmarkCapture(b *testing.B) {
+func benchmarkCapture(b *testing.B, mask *Masker) {
 	chunk := bytes.Repeat([]byte("a line of output, as programs print them by the million\n"), 500)
-	c := NewCapture(CaptureOptions{Log: &discard{}, Limit: 1 << 60})
+	c := NewCapture(CaptureOptions{Log: &discard{}, Limit: 1 << 60, Mask: mask})
 	b.SetBytes(int64(len(chunk)))
 	b.ReportAllocs()
 	for b.Loop() {

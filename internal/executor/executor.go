@@ -29,7 +29,7 @@ type Executor interface {
 	// Adopt takes acknowledged attempts over after a restart: what they do from
 	// now on is reported, and for one that has already ended its end, and for one
 	// that is gone an end with reason [Lost].
-	Adopt(ctx context.Context, attempts []heddle.Attempt) error
+	Adopt(ctx context.Context, adoptions []Adoption) error
 	// Release lets go of attempts whose end is durable: what was kept of them,
 	// their logs aside, may be deleted. Unknown ones are ignored.
 	Release(ctx context.Context, ids []heddle.AttemptID) error
@@ -54,9 +54,10 @@ type Lister interface {
 // Sharer is implemented by executors that can give the attempts of a run a
 // directory in common, see [Spec.Shared].
 type Sharer interface {
-	// Unshare deletes the directories of runs that have ended. Unknown ones are ignored.
+	// Unshare deletes the directories of runs that have ended and whose attempts are
+	// released. Unknown ones are ignored.
 	Unshare(ctx context.Context, runs []heddle.RunID) error
-	// Shares returns the runs whose directories exist, so that leftovers of a crash
+	// Shares returns the runs of the executor's store whose directories exist, so that leftovers of a crash
 	// can be swept up.
 	Shares(ctx context.Context) ([]heddle.RunID, error)
 }
@@ -86,6 +87,18 @@ type Spec struct {
 	// Log bounds what is kept of the output, in bytes. 0: [DefaultLogLimit].
 	Log int64 `json:"log,omitempty"`
 }
+
+// Adoption is an attempt to be taken over. What else an executor needs to know of
+// it, it has kept with the attempt.
+type Adoption struct {
+	Attempt heddle.Attempt
+	// Mask is what [Spec.Mask] was when the attempt was started, looked up anew:
+	// executors keep no secrets.
+	Mask []string
+}
+
+// SharedVar is the variable that holds the path of [Spec.Shared].
+const SharedVar = "HEDDLE_SHARED"
 
 // File is a file for one attempt.
 type File struct {

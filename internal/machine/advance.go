@@ -36,6 +36,10 @@ func (s *State) Advance(e Event, now time.Time) error {
 	switch e := e.(type) {
 	case Begin:
 		err = s.begin(e.Retry, now)
+	case Granted:
+		err = s.granted(e, now)
+	case Denied:
+		err = s.denied(e.Other, now)
 	case Place:
 		err = s.place(e.At, now)
 	case Acknowledged:
@@ -82,6 +86,10 @@ func (s *State) finish(now time.Time) error {
 func (s *State) begin(retry *heddle.RetryPlan, now time.Time) error {
 	if s.run.State != heddle.RunPending {
 		return fmt.Errorf("begin in state %s: %w", s.run.State, ErrInvalidTransition)
+	}
+	if s.g.flow.Concurrency != nil && !s.keyed {
+		s.awaitKey(retry)
+		return nil
 	}
 	start, err := s.startFold()
 	if err != nil {
@@ -230,6 +238,7 @@ func (s *State) ended(id heddle.AttemptID, exit *heddle.Exit, now time.Time) err
 	}
 	s.open--
 	v.attempt = nil
+	s.giveBack(v)
 	s.out.attempt(a, true)
 	s.out.effect(Release{Attempt: id})
 	switch {
@@ -299,7 +308,7 @@ func (s *State) again(v *visit, delay time.Duration, now time.Time) error {
 		if err := s.move(v, "retry"); err != nil {
 			return err
 		}
-		s.ready = append(s.ready, v.No)
+		s.queue(v)
 	}
 	s.out.visit(&v.Visit)
 	return nil
@@ -315,7 +324,7 @@ func (s *State) tick(now time.Time) error {
 		if err := s.move(v, "wake"); err != nil {
 			return err
 		}
-		s.ready = append(s.ready, v.No)
+		s.queue(v)
 		s.out.visit(&v.Visit)
 	}
 	if d := s.run.Deadline; !d.IsZero() && !d.After(now) && s.run.Stop == "" && s.run.State == heddle.RunRunning {

@@ -13,8 +13,14 @@ type Event interface{ event() }
 
 // The events.
 type (
-	// Begin opens the start steps or, in a retry, what its plan says.
+	// Begin opens the start steps or, in a retry, what its plan says; in a flow with a
+	// concurrency key as soon as that is granted.
 	Begin struct{ Retry *heddle.RetryPlan }
+	// Granted: the run has its concurrency key (visit 0), or a visit what it asked of
+	// its pool for an attempt.
+	Granted struct{ Visit, Attempt int }
+	// Denied: the run is not to wait for its concurrency key, which another one has.
+	Denied struct{ Other heddle.RunID }
 	// Place gives the first visit that is ready a place at an executor: its next
 	// attempt is deployed there.
 	Place struct{ At string }
@@ -42,6 +48,8 @@ type (
 )
 
 func (Begin) event()        {}
+func (Granted) event()      {}
+func (Denied) event()       {}
 func (Place) event()        {}
 func (Acknowledged) event() {}
 func (Running) event()      {}
@@ -128,9 +136,19 @@ type (
 	Adopt struct{ Attempt heddle.Attempt }
 	// Release tells the executor that an attempt's end is committed.
 	Release struct{ Attempt heddle.AttemptID }
+	// Ask asks the store for what is shared with other runs, and is answered by
+	// [Granted] or [Denied]: the run's concurrency key (visit 0), or places in a pool
+	// for an attempt of a visit. A [heddle.Change] gives it back.
+	Ask struct {
+		Visit, Attempt int
+		Name           string
+		Weight         int
+		Busy           heddle.Concurrence
+	}
 )
 
 func (Start) effect()   {}
 func (Stop) effect()    {}
 func (Adopt) effect()   {}
 func (Release) effect() {}
+func (Ask) effect()     {}

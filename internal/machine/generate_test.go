@@ -108,6 +108,9 @@ func (d drawn) trimmings(s *heddle.Step) {
 	case 19:
 		s.NeedsEnv, s.NeedsContext = []string{"NO_SUCH"}, []string{"no.such"}
 	}
+	if d.often(25, "pool") {
+		s.Pool, s.Weight = fmt.Sprint("p", d.number(1, 2, "which pool")), d.number(0, 3, "weight")
+	}
 	if !d.plain && d.often(25, "key") {
 		s.Key = fmt.Sprint("k", d.number(1, 2, "which key"))
 		s.Busy = []heddle.Busy{heddle.BusyQueue, "", heddle.BusyDrop, heddle.BusyAllow}[d.number(0, 3, "busy")]
@@ -158,6 +161,9 @@ func (d drawn) flow(kind heddle.Kind) *heddle.Flow {
 	f := &heddle.Flow{Kind: kind, Name: "drawn", MaxParallel: max(0, d.number(-3, 3, "parallel"))}
 	if d.often(50, "context") {
 		f.Context = json.RawMessage(`{"given":1}`)
+	}
+	if d.often(20, "concurrency key") {
+		f.Concurrency = &heddle.Concurrency{Key: "c"}
 	}
 	if !d.plain && d.often(20, "deadline") {
 		f.Deadline = time.Duration(d.number(1, 20, "deadline")) * time.Second
@@ -229,7 +235,7 @@ func (d drawn) machine() *heddle.Flow {
 // world draws what happens to a run.
 func (d drawn) world() world {
 	roll := roller(rapid.Uint64().Draw(d.T, "world"))
-	w := world{roll: roll, exit: exits(roll), enough: 60, lazy: d.often(40, "lazy")}
+	w := world{roll: roll, exit: exits(roll), enough: 60, lazy: d.often(40, "lazy"), room: d.number(3, 5, "room")}
 	if !d.plain && d.often(30, "cancel") {
 		at := d.number(0, 20, "cancel at")
 		w.cancels = []int{at}

@@ -20,6 +20,7 @@ type Graph struct {
 	finals  []int  // finally steps that no other leads to
 	needy   int    // how many steps may turn out not to be able to run
 	final   []bool // by step: it, or the group around it, is a finally step
+	asks    bool   // it has a concurrency key, or steps with pools
 }
 
 type edge struct {
@@ -67,6 +68,9 @@ func Compile(flow *heddle.Flow) (*Graph, error) {
 			g.needy++
 		}
 	}
+	if err := g.checkTurns(); err != nil {
+		return nil, err
+	}
 	if err := g.linkGroups(); err != nil {
 		return nil, err
 	}
@@ -77,6 +81,30 @@ func Compile(flow *heddle.Flow) (*Graph, error) {
 		return nil, err
 	}
 	return g, g.checkAcyclic()
+}
+
+// checkTurns looks at what the flow shares with other runs.
+func (g *Graph) checkTurns() error {
+	if c := g.flow.Concurrency; c != nil {
+		g.asks = true
+		if len(c.Key) == 0 || len(c.Key) > heddle.MaxTurnName {
+			return invalid("concurrency key %q: it has 1 to %d bytes", c.Key, heddle.MaxTurnName)
+		}
+		if c.Busy != "" && !slices.Contains(heddle.Concurrences(), c.Busy) {
+			return invalid("concurrency key %q: %q says nothing about runs that find it taken", c.Key, c.Busy)
+		}
+	}
+	for i := range g.flow.Steps {
+		s := g.step(i)
+		if s.Pool == "" {
+			continue
+		}
+		g.asks = true
+		if g.isGroup(i) || s.Weight < 0 || len(s.Pool) > heddle.MaxTurnName {
+			return invalid("step %q: only steps with work take places in a pool, 1 at least; its name has at most %d bytes", s.Name, heddle.MaxTurnName)
+		}
+	}
+	return nil
 }
 
 func invalid(format string, args ...any) error {

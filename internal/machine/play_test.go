@@ -36,6 +36,8 @@ type world struct {
 	cancels []int
 	// crashes holds the turns at which the state is made again from the rows.
 	crashes []int
+	// room is how many places each pool has. 0: any number.
+	room int
 	// enough cancels the run twice when it has had so many visits. 0: never.
 	enough int
 }
@@ -65,6 +67,14 @@ type player struct {
 	log     []logged
 	changes []heddle.Change
 	cancels int
+	begun   bool
+	line    []*turn // what was asked for, in that order
+}
+
+// turn is what a store keeps of an ask.
+type turn struct {
+	Ask
+	granted, told bool
 }
 
 func epoch() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }
@@ -116,6 +126,7 @@ func (p *player) play() {
 	p.t.Helper()
 	p.disturb(0)
 	if p.run.State == heddle.RunPending {
+		p.begun = true
 		p.do(Begin{})
 	}
 	for turn := 1; p.run.State != heddle.RunEnded; turn++ {
@@ -157,6 +168,11 @@ func (p *player) turn(turn int) {
 	p.now = p.now.Add(time.Millisecond + time.Duration(p.w.roll(fmt.Sprint("clock", turn), 3))*time.Second)
 	if due := p.state.NextTick(); !due.IsZero() && !due.After(p.now) {
 		p.tick()
+		return
+	}
+	for p.grant() {
+	}
+	if p.run.State == heddle.RunEnded {
 		return
 	}
 	for !p.w.lazy && p.state.Ready() {
@@ -221,7 +237,7 @@ func (p *player) do(e Event) {
 		p.t.Fatalf("%T%+v: %v", e, e, err)
 	}
 	urgent := p.state.Urgent()
-	take := urgent || p.w.roll(fmt.Sprint("take", len(p.log)), 2) == 0
+	take := urgent || !p.state.Changed() || p.w.roll(fmt.Sprint("take", len(p.log)), 2) == 0
 	p.log = append(p.log, logged{event: e, at: p.now, taken: take})
 	if take {
 		p.commit(urgent)
@@ -243,6 +259,9 @@ func (p *player) commit(urgent bool) {
 			p.tries[a.ID] = a
 		}
 		p.notices = append(p.notices, c.Notices...)
+		for _, no := range c.Releases {
+			p.line = slices.DeleteFunc(p.line, func(at *turn) bool { return no == 0 || at.Visit == no })
+		}
 	}
 	if _, _, again := p.state.Take(); again {
 		p.t.Fatalf("a second Take gives the change again")
@@ -263,6 +282,9 @@ func (p *player) effect(effect Effect) {
 		if i := p.g.index[e.Step.Name]; p.run.Stop != "" && (!p.g.final[i] || p.cancels > 1) {
 			p.t.Fatalf("attempt %s is started in a run that has been stopped", e.Attempt.ID)
 		}
+		if at := p.turnOf(e.Visit.No); e.Step.Pool != "" && (at == nil || !at.granted || at.Attempt != e.Attempt.No) {
+			p.t.Fatalf("attempt %s is started without its places in the pool", e.Attempt.ID)
+		}
 		p.starts[e.Attempt.ID], p.open[e.Attempt.ID] = e, true
 	case Stop:
 		if _, twice := p.stops[e.Attempt]; twice || !p.open[e.Attempt] {
@@ -274,9 +296,56 @@ func (p *player) effect(effect Effect) {
 			p.t.Fatalf("attempt %s is released before its end is committed", e.Attempt)
 		}
 		p.freed[e.Attempt] = true
+	case Ask:
+		p.ask(e)
 	case Adopt:
 		p.t.Fatalf("attempt %s is adopted without a restart", e.Attempt.ID)
 	}
+}
+
+// ask puts a run or a visit in line, as a store would.
+func (p *player) ask(e Ask) {
+	if v := p.visits[e.Visit]; e.Visit == 0 && p.run.State != heddle.RunPending ||
+		e.Visit > 0 && (v.State != heddle.VisitReady || v.Attempts != e.Attempt-1) {
+		return // not wanted any more
+	}
+	if at := p.turnOf(e.Visit); at != nil {
+		at.told = false
+		return
+	}
+	p.line = append(p.line, &turn{Ask: e})
+}
+
+func (p *player) turnOf(visit int) *turn {
+	for _, at := range p.line {
+		if at.Visit == visit {
+			return at
+		}
+	}
+	return nil
+}
+
+// grant gives turns to those for whom there is room, and tells of them; false: there
+// was nothing to tell.
+func (p *player) grant() (told bool) {
+	p.t.Helper()
+	taken := map[string]int{}
+	for _, at := range p.line {
+		if at.granted {
+			taken[at.Name] += at.Weight
+		}
+	}
+	for _, at := range slices.Clone(p.line) {
+		if !at.granted && (at.Visit == 0 || p.w.room == 0 || taken[at.Name]+at.Weight <= p.w.room) {
+			at.granted = true
+			taken[at.Name] += at.Weight
+		}
+		if at.granted && !at.told {
+			at.told, told = true, true
+			p.do(Granted{Visit: at.Visit, Attempt: at.Attempt})
+		}
+	}
+	return told
 }
 
 // rows returns what is stored, as a store would.
@@ -316,6 +385,8 @@ func (p *player) crash() {
 			if p.stops[e.Attempt] != e.Reason {
 				p.t.Fatalf("after a restart attempt %s is stopped for %q, before for %q", e.Attempt, e.Reason, p.stops[e.Attempt])
 			}
+		case Ask:
+			p.t.Fatalf("a restart asks for %+v at once", e)
 		case Release:
 			p.t.Fatalf("a restart releases attempt %s", e.Attempt)
 		}
@@ -331,6 +402,9 @@ func (p *player) crash() {
 	p.state = state
 	if p.run.State == heddle.RunEnded {
 		return
+	}
+	if p.run.State == heddle.RunPending && p.begun {
+		p.do(Begin{})
 	}
 	if p.cancels > 0 {
 		p.do(Cancel{Count: p.cancels, Reason: "enough"})

@@ -91,7 +91,7 @@ func TestRestoreGoesOn(t *testing.T) {
 		flow := d.any()
 		flow.MaxParallel = 0
 		w := d.world()
-		w.lazy = false
+		w.lazy, w.room = false, 0
 		want := play(rt, flow, newRun(flow), w)
 		for range d.number(1, 4, "crashes") {
 			w.crashes = append(w.crashes, d.number(0, 30, "crash"))

@@ -13,6 +13,10 @@ import (
 // cancel are not in the rows: the caller sends their number again.
 func Restore(g *Graph, run heddle.Run, visits []heddle.Visit, attempts []heddle.Attempt, ambient map[string]string) (*State, []Effect, error) {
 	s := New(g, run, ambient)
+	if run.State == heddle.RunPending {
+		s.plan, s.stored = planOf(&run, visits), true
+		return s, nil, nil
+	}
 	for i := range visits {
 		if err := s.restoreVisit(&visits[i]); err != nil {
 			return nil, nil, err
@@ -22,6 +26,7 @@ func Restore(g *Graph, run heddle.Run, visits []heddle.Visit, attempts []heddle.
 		a := attempts[i]
 		if v := s.live[a.Visit]; v != nil && !a.Status.Ended() {
 			v.attempt = &a
+			v.turn = s.g.step(v.step).Pool != ""
 			s.open++
 		}
 	}
@@ -164,7 +169,7 @@ func (s *State) restoreQueues() error {
 		}
 		switch v.State {
 		case heddle.VisitReady:
-			s.ready = append(s.ready, v.No)
+			s.queue(v)
 		case heddle.VisitBackoff:
 			heap.Push(&s.timers, timer{due: v.Due, visit: v.No})
 		case heddle.VisitQueued, heddle.VisitActive, heddle.VisitSettled:

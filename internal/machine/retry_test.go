@@ -111,6 +111,7 @@ func retried(t tester, flow *heddle.Flow, plan *heddle.RetryPlan, w world) *play
 	run := newRun(flow)
 	run.Input.Retry = &plan.RunRetry
 	p := newPlayer(t, flow, run, w)
+	p.begun = true
 	p.do(Begin{Retry: plan})
 	p.play()
 	return p

@@ -169,7 +169,7 @@ func (s *State) admit(v *visit) error {
 	if err := s.move(v, "admit"); err != nil {
 		return err
 	}
-	s.ready = append(s.ready, v.No)
+	s.queue(v)
 	s.out.visit(&v.Visit)
 	return nil
 }
@@ -200,6 +200,7 @@ func (s *State) settle(v *visit, j judgement, now time.Time) error {
 	s.out.visit(&v.Visit)
 	s.remember(v)
 	s.untrack(v)
+	s.giveBack(v)
 	if err := s.releaseKey(v); err != nil {
 		return err
 	}

@@ -30,6 +30,11 @@ type State struct {
 	started   int    // steps opened so far: numbers their first starts
 	last      ending // of the visits that had an outcome, that with the highest number
 
+	stored bool              // it waited for its concurrency key before it was restored
+	keyed  bool              // it has that key
+	plan   *heddle.RetryPlan // of a retry that waits for its key; nil: there is none
+	asking map[int]bool      // what was asked of the store and not granted yet: visits, 0 for the key
+
 	work work // what one Advance has left to do
 	out  record
 }
@@ -65,6 +70,7 @@ type visit struct {
 	idle    int             // it and those before it, in a row, that could not run
 	let     bool            // its matrix' limit has let it in
 	holds   bool            // it holds its step's busy key
+	turn    bool            // it has, or has asked for, places in its step's pool
 }
 
 type keyState struct {
@@ -79,7 +85,7 @@ func New(g *Graph, run heddle.Run, ambient map[string]string) *State {
 	return &State{
 		g: g, run: run, ambient: ambient, only: only, forced: only,
 		steps: make([]stepState, len(g.flow.Steps)), met: make([]bool, len(g.edges)),
-		live: map[int]*visit{}, keys: map[string]*keyState{},
+		live: map[int]*visit{}, keys: map[string]*keyState{}, asking: map[int]bool{},
 		out: newRecord(record{}),
 	}
 }
@@ -127,7 +133,7 @@ func (s *State) Take() (c heddle.Change, effects []Effect, ok bool) {
 		effects, s.out.effects = s.out.effects, nil
 		return heddle.Change{}, effects, false
 	}
-	c = heddle.Change{Run: s.run, Visits: s.out.visitRows, Attempts: s.out.attemptRows, Notices: s.out.notices}
+	c = heddle.Change{Run: s.run, Visits: s.out.visitRows, Attempts: s.out.attemptRows, Notices: s.out.notices, Releases: s.out.releases}
 	effects = s.out.effects
 	s.out = newRecord(s.out)
 	return c, effects, true
@@ -161,6 +167,7 @@ type record struct {
 	attempts    map[heddle.AttemptID]int
 	attemptRows []heddle.Attempt
 	notices     []heddle.Notice
+	releases    []int
 	effects     []Effect
 }
 
@@ -183,6 +190,8 @@ func (r *record) attempt(a *heddle.Attempt, urgent bool) {
 	r.attempts[a.ID] = len(r.attemptRows)
 	r.attemptRows = append(r.attemptRows, *a)
 }
+
+func (r *record) release(visit int) { r.releases = append(r.releases, visit) }
 
 func (r *record) effect(e Effect) { r.effects = append(r.effects, e) }
 

@@ -122,5 +122,10 @@ func (s *State) end(now time.Time) error {
 		s.run.Outcome, s.run.Message = s.verdict()
 	}
 	s.out.changed, s.out.urgent = true, true
+	if s.g.asks {
+		s.out.release(0)
+	}
+	s.dropPlan(now)
+	clear(s.asking)
 	return s.notifyEnded(now)
 }

@@ -91,3 +91,53 @@ func TestWaitsWithoutAFlow(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 }
+
+// TestWaitsForOthers asks about lines in which a run and a visit stand.
+func TestWaitsForOthers(t *testing.T) {
+	t.Parallel()
+	const gone = " (the process that ran r1 is gone: 'heddle runs resume r1' goes on with it, 'heddle runs cancel r1' ends it)"
+	holders := []heddle.Holder{{Run: "r1", Weight: 2, Orphan: true}, {Run: "r2", Weight: 1}, {Run: "r3", Weight: 1}, {Run: "r4", Weight: 1}}
+	for name, test := range map[string]struct {
+		state  heddle.RunState
+		line   heddle.Line
+		reason string
+		want   string
+	}{
+		"a key": {
+			heddle.RunPending, heddle.Line{Name: "k", Weight: 1, Size: 1, Ahead: 2, Holders: holders[1:2]},
+			heddle.WaitRuns, `run r2 has the concurrency key "k"; it is number 3 in line`,
+		},
+		"a key of an orphan": {
+			heddle.RunPending, heddle.Line{Name: "k", Weight: 1, Size: 1, Holders: holders[:1]},
+			heddle.WaitRuns, `run r1 has the concurrency key "k"` + gone + "; it is the next in line",
+		},
+		"a key that is just passed on": {
+			heddle.RunPending, heddle.Line{Name: "k", Weight: 1, Size: 1},
+			heddle.WaitRuns, `nobody has the concurrency key "k" at this moment; it is the next in line`,
+		},
+		"a pool": {
+			heddle.RunRunning, heddle.Line{Visit: 1, Name: "p", Weight: 2, Size: 5, Ahead: 1, Holders: holders},
+			heddle.WaitPool, `the pool "p" has 5 places, of which 5 are taken by r1, r2, r3 and 1 more` + gone + ", and it needs 2; it is number 2 in line",
+		},
+		"a pool that is gone": {
+			heddle.RunRunning, heddle.Line{Visit: 1, Name: "p", Weight: 1},
+			heddle.WaitPool, `there is no pool "p": 'heddle pools set p SIZE' makes it`,
+		},
+		"a pool that is too small": {
+			heddle.RunRunning, heddle.Line{Visit: 1, Name: "p", Weight: 2, Size: 1},
+			heddle.WaitPool, `it needs 2 places of the pool "p", which has 1: 'heddle pools set p 2' makes room`,
+		},
+	} {
+		d := heddle.RunDetail{Run: heddle.Run{State: test.state}, Flow: flowOf([]heddle.Step{state("a")}, nil, "a"), Lines: []heddle.Line{test.line}}
+		if test.line.Visit > 0 {
+			d.Visits = []heddle.Visit{{No: 1, Step: "a", State: heddle.VisitReady}}
+		}
+		want := []heddle.Waiting{{Visit: test.line.Visit, Reason: test.reason, Message: test.want}}
+		if test.line.Visit > 0 {
+			want[0].Step = "a"
+		}
+		if d := diff.Diff(want, Waits(&d)); d != "" {
+			t.Errorf("%s (-want +got):\n%s", name, d)
+		}
+	}
+}

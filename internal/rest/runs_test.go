@@ -206,3 +206,17 @@ func TestRunsOfOtherProcessesAreSeenFollowedAndTakenUp(t *testing.T) {
 		}
 	})
 }
+
+func TestAServerThatStopsMayCancelItsRuns(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "")
+	run := b.submit(pipeline("sleep 30"))
+	if err := b.server.CancelAll(t.Context(), "the server was stopped"); err != nil {
+		t.Fatal(err)
+	}
+	var d heddle.RunDetail
+	b.as(http.StatusOK, &d, "GET", "/api/v2/runs/"+string(run.ID), nil)
+	if d.Run.State != heddle.RunEnded || d.Run.Outcome != heddle.Abort {
+		t.Errorf("the run is %s, %s", d.Run.State, d.Run.Outcome)
+	}
+}

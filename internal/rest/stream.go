@@ -108,7 +108,7 @@ type logsInput struct {
 }
 
 func (a *api) logLines(ctx context.Context, in *logsInput) (*huma.StreamResponse, error) {
-	if _, err := a.owned(ctx, in.ID); err != nil {
+	if err := a.visible(ctx, in.ID); err != nil { // before the answer begins
 		return nil, err
 	}
 	query := heddle.LogQuery{Run: heddle.RunID(in.ID), Visit: in.Visit, Try: in.Try, Follow: in.Follow}
@@ -150,20 +150,17 @@ func lineFormat(accept string) (contentType, alive string, format func(*heddle.L
 	return "text/plain; charset=utf-8", "", func(l *heddle.LogLine) string { return l.Text + "\n" }
 }
 
-// owned fails as if a run did not exist unless the request may see it.
-func (a *api) owned(ctx context.Context, id string) (heddle.Run, error) {
+// visible fails as if a run did not exist unless the request may see it.
+func (a *api) visible(ctx context.Context, id string) error {
 	none := heddle.Errorf(heddle.CodeNotFound, "there is no run %q", id)
 	if !heddle.RunID(id).Valid() {
-		return heddle.Run{}, none
+		return none
 	}
 	page, err := a.runs(ctx).List(ctx, heddle.RunFilter{IDs: []heddle.RunID{heddle.RunID(id)}})
-	if err != nil {
-		return heddle.Run{}, err
+	if err == nil && len(page.Runs) == 0 {
+		return none
 	}
-	if len(page.Runs) == 0 {
-		return heddle.Run{}, none
-	}
-	return page.Runs[0], nil
+	return err
 }
 
 // eventBody is what an event tells: the run as it is, and the rows that are new or

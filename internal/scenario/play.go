@@ -128,6 +128,7 @@ func (p *player) do(event machine.Event) error {
 		}
 	}
 	cancel := false
+	var granted []machine.Event
 	for _, effect := range effects {
 		switch e := effect.(type) {
 		case machine.Start:
@@ -135,6 +136,13 @@ func (p *player) do(event machine.Event) error {
 			cancel = cancel || e.Step.Name == p.cancel && !p.canceled
 		case machine.Stop:
 			p.stop(e.Attempt)
+		case machine.Ask: // there are no other runs
+			granted = append(granted, machine.Granted{Visit: e.Visit, Attempt: e.Attempt})
+		}
+	}
+	for _, event := range granted {
+		if err := p.do(event); err != nil {
+			return err
 		}
 	}
 	if cancel {

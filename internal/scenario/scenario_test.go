@@ -30,9 +30,10 @@ workflows:
 `
 
 const graph = `kind: Pipeline
+concurrency: c
 deadline: 1h
 jobs:
-  build: {image: i, run: x}
+  build: {image: i, run: x, pool: {name: p, weight: 2}}
   test:
     image: i
     run: x

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"log/slog"
-	"maps"
 	"slices"
 	"time"
 
@@ -13,32 +12,42 @@ import (
 // Recheck is when requests are looked for again after that failed.
 const Recheck = time.Second
 
-// Waker tells the owner of runs about requests that others leave in their rows.
-type Waker struct {
-	out   chan heddle.RunID
-	kicks chan struct{}
-	done  chan struct{}
-	ended chan struct{}
-
-	log      *slog.Logger
-	requests func(context.Context) (map[heddle.RunID]int, error)
+// News is what others may have left for a session.
+type News struct {
+	Cancels map[heddle.RunID]int // requests to cancel, by run
+	Granted []Turn               // all turns that runs of the session have
 }
 
-// NewWaker starts to deliver. requests counts the requests of each run; it is
-// called after each kick.
-func NewWaker(log *slog.Logger, requests func(context.Context) (map[heddle.RunID]int, error)) *Waker {
+// Waker tells the owner of runs about what others leave for it in the store.
+type Waker struct {
+	cancels chan heddle.RunID
+	granted chan Turn
+	kicks   chan struct{}
+	done    chan struct{}
+	ended   chan struct{}
+
+	log  *slog.Logger
+	news func(context.Context) (News, error)
+}
+
+// NewWaker starts to deliver. news is called after each kick.
+func NewWaker(log *slog.Logger, news func(context.Context) (News, error)) *Waker {
 	w := &Waker{
-		out: make(chan heddle.RunID, 16), kicks: make(chan struct{}, 1), done: make(chan struct{}), ended: make(chan struct{}),
-		log: log, requests: requests,
+		cancels: make(chan heddle.RunID, 16), granted: make(chan Turn, 16),
+		kicks: make(chan struct{}, 1), done: make(chan struct{}), ended: make(chan struct{}),
+		log: log, news: news,
 	}
 	go w.run()
 	return w
 }
 
-// Out delivers the IDs of runs that were sent a request, again for each further one.
-func (w *Waker) Out() <-chan heddle.RunID { return w.out }
+// Cancels delivers the IDs of runs that were sent a request, again for each further one.
+func (w *Waker) Cancels() <-chan heddle.RunID { return w.cancels }
 
-// Kick has the requests looked for.
+// Granted delivers the turns that runs of the session have been granted.
+func (w *Waker) Granted() <-chan Turn { return w.granted }
+
+// Kick has the news looked for.
 func (w *Waker) Kick() {
 	select {
 	case w.kicks <- struct{}{}:
@@ -62,24 +71,24 @@ func (w *Waker) run() {
 	}()
 	again := time.NewTimer(Recheck)
 	again.Stop()
-	told := map[heddle.RunID]int{} // requests delivered
-	var queue []heddle.RunID
+	var cancels backlog[heddle.RunID]
+	var granted backlog[Turn]
 	for {
-		var out chan heddle.RunID
-		var next heddle.RunID
-		if len(queue) > 0 {
-			out, next = w.out, queue[0]
-		}
+		nextCancel, outCancels := cancels.first(w.cancels)
+		nextTurn, outGranted := granted.first(w.granted)
 		select {
-		case out <- next:
-			queue = queue[1:]
+		case outCancels <- nextCancel:
+			cancels.queue = cancels.queue[1:]
+			continue
+		case outGranted <- nextTurn:
+			granted.queue = granted.queue[1:]
 			continue
 		case <-w.done:
 			return
 		case <-w.kicks:
 		case <-again.C:
 		}
-		counts, err := w.requests(ctx)
+		news, err := w.news(ctx)
 		if err != nil {
 			if ctx.Err() == nil {
 				w.log.Warn("looking for requests", "error", err)
@@ -87,11 +96,36 @@ func (w *Waker) run() {
 			again.Reset(Recheck)
 			continue
 		}
-		for _, id := range slices.Sorted(maps.Keys(counts)) {
-			if counts[id] > told[id] && !slices.Contains(queue, id) {
-				queue = append(queue, id)
-			}
+		cancels.add(news.Cancels)
+		turns := make(map[Turn]int, len(news.Granted))
+		for _, turn := range news.Granted {
+			turns[turn] = 1
 		}
-		told = counts
+		granted.add(turns)
 	}
+}
+
+// backlog is what is to be told, and how often each thing has been.
+type backlog[K comparable] struct {
+	told  map[K]int
+	queue []K
+}
+
+// first returns what is to be told next and where; a nil channel if there is nothing.
+func (b *backlog[K]) first(out chan K) (K, chan K) {
+	if len(b.queue) == 0 {
+		var none K
+		return none, nil
+	}
+	return b.queue[0], out
+}
+
+// add queues what has more to tell of than was told.
+func (b *backlog[K]) add(counts map[K]int) {
+	for key, n := range counts {
+		if n > b.told[key] && !slices.Contains(b.queue, key) {
+			b.queue = append(b.queue, key)
+		}
+	}
+	b.told = counts
 }

@@ -4,6 +4,7 @@ package chaos_test
 
 import (
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -75,6 +76,20 @@ func scenarios() map[string]scenario {
 						member, shell(effects, "never", ""),
 					},
 					Edges: []heddle.Edge{{From: "group", To: "never"}},
+				}
+			},
+		},
+		"a run that waits for the key of another, each with a step that needs the pool twice": {
+			verdict: "success success",
+			times:   map[string]int{"pooled": 4, "after": 2},
+			flow: func(effects string) heddle.Flow {
+				pooled := shell(effects, "pooled", `test "$(grep -c "^pooled $HEDDLE_RUN-[0-9]" `+effects+`)" -ge 2`)
+				pooled.Pool, pooled.Retry = "places", heddle.Retry{Limit: 1}
+				return heddle.Flow{
+					Kind: heddle.KindPipeline, Name: "key", Start: []string{"pooled"},
+					Steps:       []heddle.Step{pooled, shell(effects, "after", "")},
+					Edges:       []heddle.Edge{{From: "pooled", To: "after"}},
+					Concurrency: &heddle.Concurrency{Key: "key"},
 				}
 			},
 		},
@@ -168,9 +183,14 @@ func crashAt(t *testing.T, p parts, sc scenario, n int) bool {
 		}
 	}
 	times := map[string]int{}
-	for step, attempts := range w.did() {
+	did := w.did()
+	for step, attempts := range did {
 		times[step] = len(attempts)
 	}
+	if all := did["pooled"]; len(all) == 4 && (strings.Contains(all[1], "-next-") || !strings.Contains(all[2], "-next-")) {
+		t.Errorf("crash point %d: the runs did not wait for each other: %v", n, all)
+	}
+	w.left()
 	if verdict != sc.verdict {
 		t.Errorf("crash point %d: verdict %s, want %s", n, verdict, sc.verdict)
 	}

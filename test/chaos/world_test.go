@@ -76,6 +76,8 @@ func (p *points) pass() {
 type backend interface {
 	store.Store
 	store.History
+	store.Turns
+	heddle.Pools
 }
 
 // openStore opens the database at a URL, or the one in a directory.
@@ -99,6 +101,13 @@ func (s fragileStore) Apply(ctx context.Context, changes []heddle.Change) ([]sto
 	return answers, err
 }
 
+func (s fragileStore) Ask(ctx context.Context, run heddle.RunID, epoch int64, asks []store.Ask) ([]store.Reply, error) {
+	s.points.pass()
+	replies, err := s.backend.Ask(ctx, run, epoch, asks)
+	s.points.pass()
+	return replies, err
+}
+
 // fragileExecutor exits before and after its n-th call.
 type fragileExecutor struct {
 	executor.Executor
@@ -119,9 +128,9 @@ func (x fragileExecutor) Stop(ctx context.Context, id heddle.AttemptID, reason s
 	return err
 }
 
-func (x fragileExecutor) Adopt(ctx context.Context, attempts []heddle.Attempt) error {
+func (x fragileExecutor) Adopt(ctx context.Context, adoptions []executor.Adoption) error {
 	x.points.pass()
-	err := x.Executor.Adopt(ctx, attempts)
+	err := x.Executor.Adopt(ctx, adoptions)
 	x.points.pass()
 	return err
 }
@@ -160,30 +169,50 @@ func engineRun(ctx context.Context, dir string) error {
 	}
 	defer st.Close()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	fragile := fragileStore{st, pts}
 	eng := engine.Start(ctx, engine.Options{
-		Store: fragileStore{st, pts}, History: st, Log: log, Grace: time.Second,
+		Store: fragile, History: st, Turns: fragile, Pools: st, Log: log, Grace: time.Second,
 		Open: func(ctx context.Context, name string, sink executor.Sink) (executor.Executor, error) {
 			x, err := openExecutor(ctx, dir, name, log, sink)
 			return fragileExecutor{x, pts}, err
 		},
 	})
 	defer eng.Stop()
-	if err := takeUp(ctx, eng, &flow, filepath.Dir(dir)); err != nil {
+	for _, step := range flow.Steps {
+		if step.Pool != "" {
+			if err := st.SetPool(ctx, step.Pool, 1); err != nil {
+				return err
+			}
+		}
+	}
+	ids := runsOf(&flow, heddle.RunID(os.Getenv(runVar)))
+	if err := takeUp(ctx, eng, &flow, filepath.Dir(dir), ids); err != nil {
 		return err
 	}
-	updates, err := eng.Watch(ctx, heddle.RunID(os.Getenv(runVar)))
-	if err != nil {
-		return err
+	for _, id := range ids {
+		updates, err := eng.Watch(ctx, id)
+		if err != nil {
+			return err
+		}
+		var last heddle.Run
+		for u := range updates {
+			last = u.Run
+		}
+		if last.State != heddle.RunEnded {
+			return fmt.Errorf("the run is %s and nobody watches it: %w", last.State, eng.Err())
+		}
+		fmt.Print(last.Outcome, " ")
 	}
-	var last heddle.Run
-	for u := range updates {
-		last = u.Run
-	}
-	if last.State != heddle.RunEnded {
-		return fmt.Errorf("the run is %s and nobody watches it: %w", last.State, eng.Err())
-	}
-	fmt.Println(last.Outcome)
 	return nil
+}
+
+// runsOf returns the IDs of the runs of a flow: one, and of a flow with a concurrency
+// key another, which waits for the first.
+func runsOf(flow *heddle.Flow, id heddle.RunID) []heddle.RunID {
+	if flow.Concurrency == nil {
+		return []heddle.RunID{id}
+	}
+	return []heddle.RunID{id, id + "-next"}
 }
 
 func openExecutor(ctx context.Context, dir, name string, log *slog.Logger, sink executor.Sink) (executor.Executor, error) {
@@ -200,30 +229,41 @@ func openExecutor(ctx context.Context, dir, name string, log *slog.Logger, sink 
 	})
 }
 
-// takeUp resumes the run as soon as its last owner is known to be gone, or submits
-// it if it was never accepted.
-func takeUp(ctx context.Context, eng *engine.Engine, flow *heddle.Flow, mount string) error {
-	id := heddle.RunID(os.Getenv(runVar))
-	d, err := eng.Get(ctx, id)
-	if heddle.CodeOf(err) == heddle.CodeNotFound {
-		_, err := eng.Submit(ctx, heddle.Submission{
-			Flow: flow, ID: id, Executor: os.Getenv(execVar), Input: heddle.Input{Volumes: []string{mount + ":" + mount}},
-		})
-		return err
+// takeUp resumes the runs as soon as their last owner is known to be gone, and
+// submits those that were never accepted.
+func takeUp(ctx context.Context, eng *engine.Engine, flow *heddle.Flow, mount string, ids []heddle.RunID) error {
+	open, missing := 0, []heddle.RunID(nil)
+	for _, id := range ids {
+		d, err := eng.Get(ctx, id)
+		switch {
+		case heddle.CodeOf(err) == heddle.CodeNotFound:
+			missing = append(missing, id)
+		case err != nil:
+			return err
+		case d.Run.State != heddle.RunEnded:
+			open++
+		}
 	}
-	if err != nil || d.Run.State == heddle.RunEnded {
-		return err
-	}
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(10 * time.Second); open > 0; {
 		taken, err := eng.Resume(ctx)
-		if err != nil || len(taken) > 0 {
+		if err != nil {
 			return err
 		}
-		if time.Now().After(deadline) {
-			return errors.New("the run's last owner never goes away")
+		if open -= len(taken); open > 0 && time.Now().After(deadline) {
+			return errors.New("the runs' last owner never goes away")
 		}
-		pollPause()
+		if open > 0 {
+			pollPause()
+		}
 	}
+	for _, id := range missing {
+		if _, err := eng.Submit(ctx, heddle.Submission{
+			Flow: flow, ID: id, Executor: os.Getenv(execVar), Input: heddle.Input{Volumes: []string{mount + ":" + mount}},
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func pollPause() { time.Sleep(50 * time.Millisecond) }
@@ -340,6 +380,25 @@ func newSchema(t *testing.T) string {
 		_ = conn.Close(ctx)
 	})
 	return server + "&search_path=" + name
+}
+
+// left fails the test if something of a pool is still taken or waited for.
+func (w *world) left() {
+	w.t.Helper()
+	st, err := openStore(context.Background(), w.dir, w.db)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer st.Close()
+	pools, err := st.Pools(context.Background())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, p := range pools {
+		if p.Taken+p.Waiting > 0 {
+			w.t.Errorf("of the pool %s %d places are taken, %d wait after all", p.Name, p.Taken, p.Waiting)
+		}
+	}
 }
 
 // history tells what the store knows of the run, for messages.

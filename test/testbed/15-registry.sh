@@ -16,7 +16,8 @@ if [ "$(uname -s)" != Linux ] || [ "$(id -u)" -ne 0 ]; then
 	exit
 fi
 only_one registry
-if alive registry && [ -e "$bed/registry.filled" ]; then
+filled=$(cksum <"${BASH_SOURCE[0]}") # with the images that this script makes
+if alive registry && [ "$(cat "$bed/registry.filled" 2>/dev/null)" = "$filled" ]; then
 	exit
 fi
 
@@ -34,26 +35,17 @@ if [ ! -x "$crane" ]; then
 	mv "$bed/bin/crane" "$crane"
 fi
 
-# free_port: the port of last time if it is free, else the first free one.
-free_port() {
-	local port
-	for port in $(cat "$bed/registry.port" 2>/dev/null || true) {5000..5050}; do
-		if ! answers "$port"; then
-			echo "$port"
-			return
-		fi
-	done
-	return 1
-}
-
-stop registry
 rm -f "$bed/registry.filled"
-if ! port=$(free_port); then
-	left_out "$what" "no free port from 5000 to 5050"
-	exit
+if ! alive registry; then
+	port=$(cat "$bed/registry.port" 2>/dev/null || echo 5000) # that of last time, if it is free
+	if answers "$port" && ! port=$(free_port 5000 5050); then
+		left_out "$what" "no free port from 5000 to 5050"
+		exit
+	fi
+	echo "$port" >"$bed/registry.port"
+	start registry "$crane" registry serve --address "127.0.0.1:$port"
 fi
-echo "$port" >"$bed/registry.port"
-start registry "$crane" registry serve --address "127.0.0.1:$port"
+port=$(cat "$bed/registry.port")
 if ! within 10 answers "$port"; then
 	left_out "$what" "it did not start, see $bed/registry.log"
 	exit
@@ -68,10 +60,12 @@ aarch64) platform=linux/arm64 ;;
 esac
 
 # image NAME ROOT [OPTION...]: pushes the folder ROOT as an image, which gets the
-# options of `crane mutate`.
+# options of `crane mutate`. A name without a folder is one of Docker Hub's library.
 image() {
-	local name=127.0.0.1:$port/library/$1 root=$2
+	local name=$1 root=$2
 	shift 2
+	[[ $name == */* ]] || name=library/$name
+	name=127.0.0.1:$port/$name
 	tar -C "$root" --owner=0 --group=0 -cf "$work/layer.tar" .
 	"$crane" append -f "$work/layer.tar" -t "$name" &>"$work/log" &&
 		"$crane" mutate "$name" -t "$name" --set-platform "$platform" \
@@ -101,6 +95,7 @@ done
 mkdir -p "$work/noshell/bin"
 cp "$(command -v busybox)" "$work/noshell/bin/sleep"
 image noshell:1 "$work/noshell" --cmd sleep,1000000
+image pause:1 "$work/noshell" --cmd sleep,1000000 # holds a pod's namespaces
 
 # kog's example image: it prints the result that its variables describe.
 shell "$work/result"
@@ -109,7 +104,9 @@ cat >"$work/result/bin/auto-result" <<'SCRIPT'
 printf 'KOG:{"result":"%s","rc":%d,"message":"%s"}\n' "${RESULT:-success}" "${RESULT_CODE:-0}" "${MESSAGE:-}"
 SCRIPT
 chmod +x "$work/result/bin/auto-result"
-image auto-result:1.0.1 "$work/result" --env KOG_ENV_CONTEXT=true --cmd auto-result
+for name in auto-result:1.0.1 f5-pwe/auto-result:1.0.1; do
+	image "$name" "$work/result" --env KOG_ENV_CONTEXT=true --cmd auto-result
+done
 
 # An image of kog's old kind: it reads its context from standard input.
 shell "$work/old"
@@ -121,4 +118,4 @@ SCRIPT
 chmod +x "$work/old/bin/old-echo"
 image old-echo:1 "$work/old" --cmd old-echo
 
-touch "$bed/registry.filled"
+echo "$filled" >"$bed/registry.filled"

@@ -102,3 +102,16 @@ within() {
 
 # answers PORT: does something listen on 127.0.0.1:PORT?
 answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# free_port FIRST LAST: prints the first port from FIRST to LAST on which nothing
+# listens.
+free_port() {
+	local port
+	for ((port = $1; port <= $2; port++)); do
+		if ! answers "$port"; then
+			echo "$port"
+			return
+		fi
+	done
+	return 1
+}

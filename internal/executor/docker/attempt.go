@@ -22,11 +22,13 @@ type attempt struct {
 	cancel context.CancelFunc
 
 	starting sync.Mutex // held while it is started
+	place    string     // the message file to be made in the container; guarded by starting
 
 	mu        sync.Mutex
 	container string // its ID, once known
-	following bool   // somebody follows it, or has to the end
-	told      bool   // that it runs
+	mask      []string
+	following bool // somebody follows it, or has to the end
+	told      bool // that it runs
 	end       ending
 	timer     *time.Timer
 	died      chan struct{} // closed when the daemon says that it has ended
@@ -45,6 +47,16 @@ func (a *attempt) found(container string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.container = container
+}
+
+// masks says what is to be masked in what comes of the attempt. Who knows nothing of
+// that takes nothing back.
+func (a *attempt) masks(texts []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(texts) > 0 {
+		a.mask = texts
+	}
 }
 
 func (a *attempt) containerID() string {
@@ -211,6 +223,10 @@ func (a *attempt) finish(c container.InspectResponse, out *output) error {
 	end := a.end
 	a.mu.Unlock()
 	exit := exitOf(c, end)
+	exit.Message = out.mask.String(exit.Message)
+	if err := a.readMessage(c, out.mask, &exit); err != nil {
+		return err
+	}
 	if unexplained(exit, c.State) {
 		outlived, err := a.outlived(c.ID, exit.Started)
 		if err != nil {

@@ -17,7 +17,7 @@ import (
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	h := &harness{host: engine(t), logs: &memLogs{}, open: map[*testing.T]int{}}
+	h := &harness{host: engine(t), dir: t.TempDir(), logs: &memLogs{}, open: map[*testing.T]int{}}
 	inShell := func(script string) (heddle.Work, bool) {
 		// The daemon keeps output as JSON: what is not UTF-8 does not come back.
 		utf8 := !strings.Contains(script, `\377`)
@@ -27,7 +27,7 @@ func TestConformance(t *testing.T) {
 		Open: h.Open, Shell: inShell, Log: h.Log,
 		Unknown:     heddle.Work{Image: busybox, Command: []string{"heddle-no-such-program"}, Network: "none"},
 		Environment: []string{"PATH", "HOME", "HOSTNAME"},
-		Burst:       20, Patience: patience,
+		Burst:       20, Patience: patience, MessagePath: true, OtherStore: h.OtherStore,
 		// A shell that is the first process of its container cannot be killed from
 		// within; see TestEnds.
 		Signals: false,
@@ -38,6 +38,7 @@ func TestConformance(t *testing.T) {
 // with the daemon.
 type harness struct {
 	host string
+	dir  string // "": message files go through the daemon
 	logs *memLogs
 
 	mu   sync.Mutex
@@ -56,12 +57,23 @@ func (c counted) Close() error {
 
 func (h *harness) Open(t *testing.T, sink executor.Sink) executor.Executor {
 	t.Helper()
-	e, err := Open(context.Background(), Options{StoreID: storeID(), Sink: sink, Logs: h.logs.create, Env: only(h.host)})
+	e, err := Open(context.Background(), Options{
+		StoreID: storeID(), Dir: h.dir, Sink: sink, Logs: h.logs.create, Env: only(h.host),
+	})
 	if err != nil {
 		t.Fatalf("opening: %v", err)
 	}
 	h.count(t, 1)
 	return counted{e, sync.OnceFunc(func() { h.count(t, -1) })}
+}
+
+func (h *harness) OtherStore(t *testing.T, sink executor.Sink) executor.Executor {
+	t.Helper()
+	e, err := Open(context.Background(), Options{StoreID: "another-" + storeID(), Dir: h.dir, Sink: sink, Env: only(h.host)})
+	if err != nil {
+		t.Fatalf("opening: %v", err)
+	}
+	return e
 }
 
 func (h *harness) count(t *testing.T, n int) int {

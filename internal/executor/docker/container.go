@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/client"
 
 	"github.com/heddle/heddle"
@@ -26,9 +27,12 @@ import (
 const (
 	labelAttempt = "heddle.dev/attempt"
 	labelStore   = "heddle.dev/store"
+	labelRun     = "heddle.dev/run"
 	labelTimeout = "heddle.dev/timeout"
 	labelGrace   = "heddle.dev/grace"
 	labelLog     = "heddle.dev/log"
+	labelMessage = "heddle.dev/message"
+	labelMask    = "heddle.dev/mask"
 )
 
 // kog's variables.
@@ -70,26 +74,23 @@ func labels(spec executor.Spec, storeID string) map[string]string {
 	if spec.Log > 0 {
 		l[labelLog] = strconv.FormatInt(spec.Log, 10)
 	}
+	if names := maskedNames(spec.Work.Env, spec.Mask); names != "" {
+		l[labelMask] = names
+	}
 	return l
 }
 
-// creation says how the container of an attempt is made.
-func (e *Executor) creation(a *attempt, spec executor.Spec, stdin bool) (client.ContainerCreateOptions, error) {
+// creation says how the container of an attempt is made. Message is the file of this
+// machine that is its message file; "": it has one of its own, or none.
+func (e *Executor) creation(a *attempt, spec executor.Spec, stdin bool, message string) (client.ContainerCreateOptions, error) {
 	binds, volumes, err := mounts(spec.Volumes, e.opts.WorkDir)
 	if err != nil {
 		return client.ContainerCreateOptions{}, err
 	}
-	work := spec.Work
-	env := maps.Clone(work.Env)
-	if env == nil {
-		env = map[string]string{}
-	}
-	for _, file := range spec.Files {
-		env[file.Env] = path.Join(filesDir, file.Name)
-	}
+	work, env := spec.Work, environment(spec)
 	config := &container.Config{
 		Image: work.Image, Entrypoint: work.Entrypoint, Cmd: work.Command, WorkingDir: work.Dir, User: work.User,
-		Env: list(env), Volumes: volumes, Labels: labels(spec, e.opts.StoreID),
+		Volumes: volumes, Labels: labels(spec, e.opts.StoreID),
 		OpenStdin: stdin, StdinOnce: stdin,
 	}
 	if spec.Grace > 0 {
@@ -106,7 +107,38 @@ func (e *Executor) creation(a *attempt, spec executor.Spec, stdin bool) (client.
 	if e.jsonFile {
 		host.LogConfig.Type = "json-file"
 	}
+	if spec.Shared != "" {
+		host.Mounts = append(host.Mounts, e.sharedMount(spec.Shared))
+	}
+	if m := work.Message; m != nil {
+		target, err := messagePath(m, message != "")
+		if err != nil {
+			return client.ContainerCreateOptions{}, err
+		}
+		if message != "" {
+			host.Mounts = append(host.Mounts, mount.Mount{Type: mount.TypeBind, Source: message, Target: target})
+		}
+		if config.Labels[labelMessage] = target; m.Env != "" {
+			env[m.Env] = target
+		}
+	}
+	config.Env = list(env)
 	return client.ContainerCreateOptions{Name: a.name, Config: config, HostConfig: host}, nil
+}
+
+// environment returns the variables of an attempt, that of its message file aside.
+func environment(spec executor.Spec) map[string]string {
+	env := maps.Clone(spec.Work.Env)
+	if env == nil {
+		env = map[string]string{}
+	}
+	for _, file := range spec.Files {
+		env[file.Env] = path.Join(filesDir, file.Name)
+	}
+	if spec.Shared != "" {
+		env[executor.SharedVar] = sharedDir
+	}
+	return env
 }
 
 func list(env map[string]string) []string {

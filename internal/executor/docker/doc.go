@@ -8,6 +8,8 @@
 //	heddle.dev/run, /step        for people
 //	heddle.dev/timeout, /grace   the limit of time, as Go durations
 //	heddle.dev/log               how many bytes of its output are kept
+//	heddle.dev/message           where its message file is
+//	heddle.dev/mask              the names of the variables whose values are secrets, as JSON
 //
 // and whatever labels the attempt has. A container is started only while it is
 // "created"; one that ran is read, and never started again. It stays until it is
@@ -23,6 +25,13 @@
 // Output is read from the daemon's log of the container, so what its log driver does
 // shows: with json-file, bytes that are not UTF-8 become U+FFFD, and what a rotating
 // log has dropped cannot be read again by the next engine.
+//
+// A message file is a file below messages/<store>/ in the data directory, mounted into
+// the container. For a daemon that does not see it, which shows when the container is
+// made, it is copied into the container and back.
+//
+// The directory that the attempts of a run share is a volume, labelled with store and
+// run, which stays until it is unshared.
 //
 // Images of kog's old kind read their context from standard input; they get it
 // unless the variable KOG_ENV_CONTEXT, of the step or of the image, is true. A

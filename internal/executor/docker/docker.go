@@ -6,8 +6,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"net/url"
 	"os"
+	"path/filepath"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -24,7 +29,10 @@ type Options struct {
 	// StoreID names the store that the attempts are of. Containers with another
 	// store's label are never touched.
 	StoreID string
-	Sink    executor.Sink
+	// Dir is the data directory, where message files are kept for a daemon that sees
+	// the files of this machine. "": they go through the daemon.
+	Dir  string
+	Sink executor.Sink
 	// Logs returns the log of an attempt, emptied: all of the output is written to
 	// it, again if it was read before. The same output makes the same log. Nil: no
 	// logs are kept.
@@ -46,6 +54,8 @@ type Executor struct {
 	skew  time.Duration // by which the daemon's clock is ahead of ours
 	// jsonFile: the daemon's default is not to keep logs where they can be read.
 	jsonFile bool
+	messages string      // the directory of the message files; "": there is none
+	apart    atomic.Bool // the daemon does not see the files of this machine
 	daemon   *Daemon
 	pulls    singleflight.Group
 
@@ -64,6 +74,7 @@ type Executor struct {
 var (
 	_ executor.Executor = (*Executor)(nil)
 	_ executor.Lister   = (*Executor)(nil)
+	_ executor.Sharer   = (*Executor)(nil)
 )
 
 // Open finds the daemon and connects to it. An error is [heddle.CodeUnavailable]
@@ -95,6 +106,10 @@ func Open(ctx context.Context, opts Options) (*Executor, error) {
 		skew:     skew(info.Info.SystemTime, time.Now()),
 		jsonFile: !readable(info.Info.LoggingDriver),
 		attempts: map[heddle.AttemptID]*attempt{}, back: make(chan struct{}),
+	}
+	if opts.Dir != "" {
+		// Stores that have a data directory in common do not delete each other's.
+		e.messages = filepath.Join(opts.Dir, "messages", url.PathEscape(opts.StoreID))
 	}
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	e.task(e.watch)
@@ -177,14 +192,16 @@ func (e *Executor) elsewhere(id heddle.AttemptID, place string) error {
 
 // Adopt takes acknowledged attempts over. Those that another daemon has are left
 // alone, and named in the error.
-func (e *Executor) Adopt(_ context.Context, attempts []heddle.Attempt) error {
+func (e *Executor) Adopt(_ context.Context, adoptions []executor.Adoption) error {
 	var faults []error
-	for _, at := range attempts {
+	for _, adoption := range adoptions {
+		at := adoption.Attempt
 		if at.Place != e.place {
 			faults = append(faults, e.elsewhere(at.ID, at.Place))
 			continue
 		}
 		a := e.attempt(at.ID)
+		a.masks(adoption.Mask)
 		if at.Stop != "" {
 			a.ending(ending{reason: heddle.Stopped, message: at.Stop, assumed: true})
 		}
@@ -203,14 +220,18 @@ func (e *Executor) Stop(ctx context.Context, id heddle.AttemptID, reason string,
 	return a.stop(ctx, heddle.Stopped, reason, grace)
 }
 
-// Held returns the attempts of the store that have a container.
+// Held returns the attempts of the store that have a container, or a message file
+// on this machine.
 func (e *Executor) Held(ctx context.Context) ([]heddle.AttemptID, error) {
 	containers, err := e.containers(ctx)
-	var ids []heddle.AttemptID
-	for id := range containers {
-		ids = append(ids, id)
+	if err != nil {
+		return nil, err
 	}
-	return ids, err
+	ids, err := e.heldMessages()
+	for _, id := range ids {
+		delete(containers, id)
+	}
+	return slices.AppendSeq(ids, maps.Keys(containers)), err
 }
 
 // containers returns the IDs of the store's containers.
@@ -228,7 +249,7 @@ func (e *Executor) containers(ctx context.Context) (map[heddle.AttemptID]string,
 }
 
 // Release removes the containers of attempts, running or not, with their
-// anonymous volumes.
+// anonymous volumes and message files.
 func (e *Executor) Release(ctx context.Context, ids []heddle.AttemptID) error {
 	var ours map[heddle.AttemptID]string
 	var g errgroup.Group
@@ -249,9 +270,14 @@ func (e *Executor) Release(ctx context.Context, ids []heddle.AttemptID) error {
 		if container == "" {
 			container = ours[id]
 		}
-		if container != "" {
-			g.Go(func() error { return e.remove(ctx, container) })
-		}
+		g.Go(func() error {
+			if container != "" {
+				if err := e.remove(ctx, container); err != nil {
+					return err
+				}
+			}
+			return e.removeMessage(id)
+		})
 	}
 	return errors.Join(append(faults, g.Wait())...)
 }

@@ -160,7 +160,7 @@ func TestWhatIsNotOurs(t *testing.T) {
 	cli := b.cli()
 	spec := b.spec("true")
 	b.exit(b.start(b.spec("true"))) // the image is there
-	creation, err := b.exec.creation(b.exec.attempt(spec.Attempt), spec, false)
+	creation, err := b.exec.creation(b.exec.attempt(spec.Attempt), spec, false, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +188,7 @@ func TestAnotherPlace(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, engine(t))
 	spec := b.spec("true")
-	err := b.exec.Adopt(t.Context(), []heddle.Attempt{{ID: spec.Attempt, Place: "docker:other"}})
+	err := b.exec.Adopt(t.Context(), []executor.Adoption{{Attempt: heddle.Attempt{ID: spec.Attempt, Place: "docker:other"}}})
 	if heddle.CodeOf(err) != heddle.CodeUnavailable || !strings.Contains(err.Error(), "docker:other") {
 		t.Errorf("adopting: got %v", err)
 	}
@@ -204,7 +204,7 @@ func TestContainerThatACrashLeftUnstarted(t *testing.T) {
 	b.exit(b.start(b.spec("true"))) // the image is there
 	spec := b.spec(`cat "$FILE"`)
 	spec.Files = []executor.File{{Env: "FILE", Name: "f", Data: []byte("hello\n")}}
-	creation, err := b.exec.creation(b.exec.attempt(spec.Attempt), spec, false)
+	creation, err := b.exec.creation(b.exec.attempt(spec.Attempt), spec, false, "")
 	if err != nil {
 		t.Fatal(err)
 	}

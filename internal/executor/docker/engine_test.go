@@ -53,6 +53,11 @@ func leftBehind(host string) int {
 		fmt.Println("containers that were left behind:", held, err)
 		return 1
 	}
+	shares, err := e.Shares(context.Background())
+	if err != nil || len(shares) > 0 {
+		fmt.Println("volumes that were left behind:", shares, err)
+		return 1
+	}
 	return 0
 }
 
@@ -70,6 +75,7 @@ func only(host string) func(string) string {
 type bench struct {
 	*testing.T
 	host string
+	dir  string // the data directory; "": there is none
 	exec *Executor
 	logs *memLogs
 
@@ -90,8 +96,13 @@ func engine(t *testing.T) string {
 
 func newBench(t *testing.T, host string) *bench {
 	t.Helper()
+	return newBenchIn(t, host, "")
+}
+
+func newBenchIn(t *testing.T, host, dir string) *bench {
+	t.Helper()
 	b := &bench{
-		T: t, host: host, logs: &memLogs{},
+		T: t, host: host, dir: dir, logs: &memLogs{},
 		reports: map[heddle.AttemptID][]executor.Report{}, changed: make(chan struct{}),
 	}
 	b.reopen()
@@ -108,7 +119,7 @@ func (b *bench) reopen() {
 		}
 	}
 	e, err := Open(context.Background(), Options{
-		StoreID: storeID(), Sink: b.sink, Logs: b.logs.create, Env: only(b.host),
+		StoreID: storeID(), Dir: b.dir, Sink: b.sink, Logs: b.logs.create, Env: only(b.host),
 		Log: slog.New(slog.NewTextHandler(b.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {
@@ -162,7 +173,11 @@ func (b *bench) refused(spec executor.Spec) string {
 
 func (b *bench) adopt(attempts ...heddle.Attempt) {
 	b.Helper()
-	if err := b.exec.Adopt(b.Context(), attempts); err != nil {
+	var adoptions []executor.Adoption
+	for _, a := range attempts {
+		adoptions = append(adoptions, executor.Adoption{Attempt: a})
+	}
+	if err := b.exec.Adopt(b.Context(), adoptions); err != nil {
 		b.Fatalf("adopting: %v", err)
 	}
 }

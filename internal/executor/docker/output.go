@@ -39,6 +39,7 @@ type output struct {
 	a       *attempt
 	log     io.WriteCloser
 	capture *executor.Capture
+	mask    *executor.Masker
 	err     error // of the log
 
 	frame  bytes.Buffer
@@ -51,11 +52,12 @@ type output struct {
 func (a *attempt) newOutput() *output { return &output{a: a} }
 
 // open opens the log, once.
-func (o *output) open(t terms) {
+func (o *output) open(c container.InspectResponse) {
 	if o.capture != nil {
 		return
 	}
-	opts := executor.CaptureOptions{Limit: t.log, Now: func() time.Time { return o.now }}
+	o.mask = o.a.masker(c)
+	opts := executor.CaptureOptions{Limit: termsOf(c.Config.Labels).log, Mask: o.mask, Now: func() time.Time { return o.now }}
 	if o.a.e.opts.Logs != nil {
 		if o.log, o.err = o.a.e.opts.Logs(o.a.id); o.err == nil {
 			opts.Log = o.log
@@ -99,7 +101,7 @@ func (o *output) since() string {
 // read takes the frames that are newer than those taken before. Nil means that the
 // daemon had no more.
 func (o *output) read(ctx context.Context, c container.InspectResponse, opts client.ContainerLogsOptions) error {
-	o.open(termsOf(c.Config.Labels))
+	o.open(c)
 	opts.ShowStdout, opts.ShowStderr, opts.Timestamps = true, true, true
 	stream, err := o.a.e.cli.ContainerLogs(ctx, c.ID, opts)
 	if err != nil {

@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"io"
 	"strings"
 	"time"
@@ -48,19 +49,27 @@ func (e *Executor) Start(ctx context.Context, spec executor.Spec) error {
 	if a.begun() {
 		return nil
 	}
-	err := a.start(ctx, spec)
+	a.masks(spec.Mask)
+	err := executor.MaskError(a.start(ctx, spec), spec.Mask)
 	if _, refused := executor.Refused(err); refused {
-		e.forget(a.id)
-		if id := a.containerID(); id != "" {
-			if err := e.remove(ctx, id); err != nil {
-				e.opts.Log.Debug("a container that could not be started is left behind", "attempt", a.id, "error", err)
-			}
-		}
+		a.abandon(ctx)
 	}
 	if err == nil {
 		a.begin()
 	}
 	return err
+}
+
+// abandon removes what there is of an attempt that can never be started.
+func (a *attempt) abandon(ctx context.Context) {
+	a.e.forget(a.id)
+	err := a.e.removeMessage(a.id)
+	if id := a.containerID(); id != "" {
+		err = errors.Join(err, a.e.remove(ctx, id))
+	}
+	if err != nil {
+		a.e.opts.Log.Debug("a container that could not be started is left behind", "attempt", a.id, "error", err)
+	}
 }
 
 func (a *attempt) start(ctx context.Context, spec executor.Spec) error {
@@ -72,14 +81,8 @@ func (a *attempt) start(ctx context.Context, spec executor.Spec) error {
 	if err != nil || status != container.StateCreated {
 		return err
 	}
-	if len(spec.Files) > 0 {
-		content, err := archive(spec.Files)
-		if err != nil {
-			return err
-		}
-		if _, err := a.e.cli.CopyToContainer(ctx, a.containerID(), client.CopyToContainerOptions{DestinationPath: "/", Content: content}); err != nil {
-			return temporary("copying files to the container", err)
-		}
+	if err := a.furnish(ctx, spec); err != nil {
+		return err
 	}
 	if len(text) > 0 {
 		if err := a.feed(ctx, text); err != nil {
@@ -96,8 +99,30 @@ func (a *attempt) start(ctx context.Context, spec executor.Spec) error {
 		if !again || try == maxTries || !retry.wait(ctx, nil) {
 			return err
 		}
-		a.e.opts.Log.Warn("starting a container failed; trying again", "attempt", a.id, "error", err)
+		a.e.opts.Log.Warn("starting a container failed; trying again", "attempt", a.id, "error", executor.MaskError(err, spec.Mask))
 	}
+}
+
+// furnish puts into a container that is not started yet what is to be in it.
+func (a *attempt) furnish(ctx context.Context, spec executor.Spec) error {
+	if len(spec.Files) > 0 {
+		content, err := archive(spec.Files)
+		if err != nil {
+			return err
+		}
+		if _, err := a.e.cli.CopyToContainer(ctx, a.containerID(), client.CopyToContainerOptions{DestinationPath: "/", Content: content}); err != nil {
+			return temporary("copying files to the container", err)
+		}
+	}
+	if spec.Shared != "" {
+		if err := a.openShared(ctx); err != nil {
+			return err
+		}
+	}
+	if a.place != "" {
+		return a.placeMessage(ctx, a.place)
+	}
+	return nil
 }
 
 // startFailed says what the error of a start means, and whether to try again first.
@@ -126,19 +151,21 @@ func userError(err error) bool {
 
 // create makes the container, or finds it, and returns its state.
 func (a *attempt) create(ctx context.Context, spec executor.Spec, stdin bool) (container.ContainerState, error) {
-	creation, err := a.e.creation(a, spec, stdin)
+	message := a.e.makeMessage(a.id, spec.Work.Message)
+	creation, err := a.e.creation(a, spec, stdin, message)
 	if err != nil {
 		return "", refusal("%v", err)
 	}
 	retry := &pause{firstRetry}
-	pulled := false
+	pulled, apart := false, false
 	for try := 1; ; {
 		made, err := a.e.cli.ContainerCreate(ctx, creation)
+		wrong := userError(err) || errdefs.IsInternal(err) && try == maxTries
 		switch {
 		case err == nil:
-			a.found(made.ID)
-			for _, warning := range made.Warnings {
-				a.e.opts.Log.Debug("the docker daemon warns", "attempt", a.id, "warning", warning)
+			a.made(made, creation)
+			if apart {
+				a.e.runsApart(a.id)
 			}
 			return container.StateCreated, nil
 		case errdefs.IsConflict(err):
@@ -148,7 +175,14 @@ func (a *attempt) create(ctx context.Context, spec executor.Spec, stdin bool) (c
 			if err := a.e.pull(ctx, spec.Work.Image); err != nil {
 				return "", err
 			}
-		case userError(err), errdefs.IsInternal(err) && try == maxTries:
+		case wrong && message != "" && !apart:
+			// Perhaps the daemon does not see the file. If it is something else, the
+			// daemon says so again.
+			apart = true
+			if creation, err = a.e.creation(a, spec, stdin, ""); err != nil {
+				return "", refusal("%v", err)
+			}
+		case wrong:
 			return "", refusal("the container cannot be made: %v", err)
 		case errdefs.IsInternal(err) && retry.wait(ctx, nil):
 			try++
@@ -156,6 +190,15 @@ func (a *attempt) create(ctx context.Context, spec executor.Spec, stdin bool) (c
 			return "", temporary("making the container", err)
 		}
 	}
+}
+
+// made notes the container that was made.
+func (a *attempt) made(made client.ContainerCreateResult, creation client.ContainerCreateOptions) {
+	a.found(made.ID)
+	for _, warning := range made.Warnings {
+		a.e.opts.Log.Debug("the docker daemon warns", "attempt", a.id, "warning", warning)
+	}
+	a.place = copiedTo(creation.Config, creation.HostConfig)
 }
 
 // existing returns the state of the container that has the attempt's name.
@@ -169,6 +212,7 @@ func (a *attempt) existing(ctx context.Context) (container.ContainerState, error
 			"remove it (docker rm %s) or choose another run ID", a.name, a.name)
 	}
 	a.found(result.Container.ID)
+	a.place = copiedTo(result.Container.Config, result.Container.HostConfig)
 	return result.Container.State.Status, nil
 }
 

@@ -42,6 +42,7 @@ func Exercise(t *testing.T, h Harness) {
 	}
 	groups := []map[string]func(*kit){
 		endCases(), startCases(), stopCases(), outputCases(), inputCases(), descendantCases(), adoptionCases(),
+		messageCases(), maskCases(), shareCases(),
 	}
 	for _, cases := range groups {
 		for name, run := range cases {
@@ -395,7 +396,7 @@ func adoptionCases() map[string]func(*kit) {
 			id := newID()
 			k.want(k.restart(id).exit(k.T, id), heddle.Lost, 0)
 		},
-		"held until released": heldUntilReleased,
+		"held until released": func(k *kit) { heldUntilReleased(k, k.spec(scriptSeven)) },
 	}
 }
 
@@ -407,13 +408,13 @@ func (k *kit) restart(id heddle.AttemptID) *recorder {
 	}
 	next := newRecorder(k.h.Patience)
 	k.exec = k.open(next)
-	if err := k.exec.Adopt(k.ctx, []heddle.Attempt{{ID: id, Place: k.exec.Place()}}); err != nil {
+	if err := k.exec.Adopt(k.ctx, k.adoption(id, k.exec.Place())); err != nil {
 		k.Fatalf("adopting: %v", err)
 	}
 	return next
 }
 
-func heldUntilReleased(k *kit) {
+func heldUntilReleased(k *kit, spec executor.Spec) {
 	lister, ok := k.exec.(executor.Lister)
 	if !ok {
 		k.Skip("nothing is held")
@@ -425,7 +426,6 @@ func heldUntilReleased(k *kit) {
 		}
 		return slices.Contains(ids, id)
 	}
-	spec := k.spec(scriptSeven)
 	k.run(spec)
 	if !held(spec.Attempt) {
 		k.Error("what has ended is not held")

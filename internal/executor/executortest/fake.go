@@ -21,6 +21,7 @@ import (
 //	run D           runs that long, such as 10s (default: not at all)
 //	print TEXT      prints a line to standard output
 //	result JSON     prints a result line
+//	message TEXT    leaves a message, if there is a file for it
 //	ignore-stop     does not end before the grace of a stop is over
 //	refuse MESSAGE  can never be started
 //	infra           is ended by the infrastructure, with reason broken
@@ -32,13 +33,14 @@ type World struct {
 	mu       sync.Mutex
 	attempts map[heddle.AttemptID]*fakeAttempt
 	starts   map[heddle.AttemptID]int
+	shared   map[heddle.RunID]bool
 	fail     func(executor.Spec) error
 	lose     func(executor.Spec) error
 }
 
 // NewWorld returns an empty world.
 func NewWorld() *World {
-	return &World{attempts: map[heddle.AttemptID]*fakeAttempt{}, starts: map[heddle.AttemptID]int{}}
+	return &World{attempts: map[heddle.AttemptID]*fakeAttempt{}, starts: map[heddle.AttemptID]int{}, shared: map[heddle.RunID]bool{}}
 }
 
 // FailStart has f asked at each Start of a new attempt: an error is returned, and
@@ -107,6 +109,7 @@ type fakeAttempt struct {
 	stopping *heddle.Exit // how it ends when the grace is over
 	log      bytes.Buffer
 	capture  *executor.Capture // nil: it prints nothing
+	mask     *executor.Masker
 	watchers []*fake
 }
 
@@ -116,7 +119,7 @@ type script struct {
 	run                       time.Duration
 	prints                    []string
 	ignoreStop, infra, vanish bool
-	refuse                    string
+	refuse, message           string
 }
 
 // parse reads a command; a word that it does not know is a refusal.
@@ -149,6 +152,8 @@ func parse(words []string) script {
 			s.prints = append(s.prints, arg+"\n")
 		case "result":
 			s.prints = append(s.prints, "KOG:"+arg+"\n")
+		case "message":
+			s.message = arg
 		case "refuse":
 			s.refuse = arg
 		default:
@@ -167,9 +172,13 @@ func (w *World) start(spec executor.Spec, s script, f *fake) *fakeAttempt {
 	a := &fakeAttempt{spec: spec, script: s, started: time.Now(), watchers: []*fake{f}}
 	w.attempts[spec.Attempt] = a
 	w.starts[spec.Attempt]++
+	if spec.Shared != "" {
+		w.shared[spec.Shared] = true
+	}
+	a.mask = executor.NewMasker(spec.Mask)
 	f.report(executor.Report{Attempt: spec.Attempt, Started: a.started})
 	if len(s.prints) > 0 {
-		a.capture = executor.NewCapture(executor.CaptureOptions{Log: &a.log, Limit: spec.Log})
+		a.capture = executor.NewCapture(executor.CaptureOptions{Log: &a.log, Limit: spec.Log, Mask: a.mask})
 		for _, text := range s.prints {
 			_, _ = a.capture.Stdout().Write([]byte(text)) // never fails
 		}
@@ -214,6 +223,9 @@ func (a *fakeAttempt) end(exit heddle.Exit) {
 	if a.capture != nil {
 		a.capture.Finish(&exit)
 		a.capture = nil
+	}
+	if a.spec.Work.Message != nil {
+		exit.Termination = executor.Termination([]byte(a.script.message), a.mask)
 	}
 	if a.timer != nil {
 		a.timer.Stop()
@@ -270,7 +282,10 @@ type fake struct {
 	closed  bool
 }
 
-var _ executor.Lister = (*fake)(nil)
+var (
+	_ executor.Lister = (*fake)(nil)
+	_ executor.Sharer = (*fake)(nil)
+)
 
 // report has a report passed on by the one dispatcher, which is there while there
 // is something to pass on.
@@ -331,7 +346,7 @@ func (f *fake) Start(ctx context.Context, spec executor.Spec) error {
 	}
 	s := parse(slices.Concat(spec.Work.Entrypoint, spec.Work.Command))
 	if s.refuse != "" {
-		return &executor.Refusal{Message: s.refuse}
+		return executor.MaskError(&executor.Refusal{Message: s.refuse}, spec.Mask)
 	}
 	w.start(spec, s, f)
 	if w.lose != nil {
@@ -376,13 +391,14 @@ func (f *fake) Stop(ctx context.Context, id heddle.AttemptID, reason string, gra
 	return nil
 }
 
-func (f *fake) Adopt(ctx context.Context, attempts []heddle.Attempt) error {
+func (f *fake) Adopt(ctx context.Context, adoptions []executor.Adoption) error {
 	if err := f.ready(ctx); err != nil {
 		return err
 	}
 	f.world.mu.Lock()
 	defer f.world.mu.Unlock()
-	for _, attempt := range attempts {
+	for _, adoption := range adoptions {
+		attempt := adoption.Attempt
 		if a := f.world.attempts[attempt.ID]; a != nil {
 			a.watch(f)
 		} else {
@@ -414,6 +430,29 @@ func (f *fake) Held(ctx context.Context) ([]heddle.AttemptID, error) {
 	f.world.mu.Lock()
 	defer f.world.mu.Unlock()
 	return slices.Sorted(maps.Keys(f.world.attempts)), nil
+}
+
+// Unshare forgets that runs share a directory.
+func (f *fake) Unshare(ctx context.Context, runs []heddle.RunID) error {
+	if err := f.ready(ctx); err != nil {
+		return err
+	}
+	f.world.mu.Lock()
+	defer f.world.mu.Unlock()
+	for _, run := range runs {
+		delete(f.world.shared, run)
+	}
+	return nil
+}
+
+// Shares returns the runs that share a directory, in the order of their IDs.
+func (f *fake) Shares(ctx context.Context) ([]heddle.RunID, error) {
+	if err := f.ready(ctx); err != nil {
+		return nil, err
+	}
+	f.world.mu.Lock()
+	defer f.world.mu.Unlock()
+	return slices.Sorted(maps.Keys(f.world.shared)), nil
 }
 
 // Close waits for the dispatcher: no report comes afterwards.

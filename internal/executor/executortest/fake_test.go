@@ -29,6 +29,12 @@ func TestFake(t *testing.T) {
 		scriptResult:    {"result", `{"result":"success"} `},
 		scriptOld:       {"result", `{"long":"line"}`, "result", "{}"},
 		scriptBeyondCap: {"print", "123456789012", "result", "{}"},
+
+		scriptMessage:       {"message", "left behind", "exit", "7"},
+		scriptSecret:        {"print", "the key is open-sesame."},
+		scriptSecretResult:  {"result", `{"key":"open-sesame"}`},
+		scriptSecretLeft:    {"message", "the key is open-sesame", "exit", "7"},
+		scriptStubbornFiles: {"exit", "7"},
 	}
 	Exercise(t, Harness{
 		Open: func(_ *testing.T, sink executor.Sink) executor.Executor { return world.Executor(sink) },
@@ -104,7 +110,7 @@ func TestFakeVanishes(t *testing.T) {
 		if ends := r.ends("a-1-1"); len(ends) > 0 {
 			t.Errorf("it was told: %+v", ends)
 		}
-		if err := e.Adopt(t.Context(), []heddle.Attempt{{ID: "a-1-1"}}); err != nil {
+		if err := e.Adopt(t.Context(), []executor.Adoption{{Attempt: heddle.Attempt{ID: "a-1-1"}}}); err != nil {
 			t.Fatal(err)
 		}
 		if exit := r.exit(t, "a-1-1"); exit.Reason != heddle.Lost {

@@ -32,6 +32,11 @@ type Harness struct {
 	Signals bool
 	// MixedStreams: result lines count on standard error too.
 	MixedStreams bool
+	// MessagePath: programs find their message file where they are said to, see
+	// [heddle.MessageFile].
+	MessagePath bool
+	// OtherStore opens an executor on the same outside world for another store.
+	OtherStore func(t *testing.T, sink executor.Sink) executor.Executor
 	// Descendants: programs are processes of this machine and share its files.
 	Descendants bool
 	// Burst is how many attempts are started at once. Default 100.
@@ -47,6 +52,7 @@ type kit struct {
 	h    Harness
 	ctx  context.Context
 	exec executor.Executor
+	mask map[heddle.AttemptID][]string // of the attempts that have secrets
 	*recorder
 }
 
@@ -57,7 +63,7 @@ func newID() heddle.AttemptID {
 }
 
 func newKit(t *testing.T, h Harness) *kit {
-	k := &kit{T: t, h: h, ctx: context.Background(), recorder: newRecorder(h.Patience)}
+	k := &kit{T: t, h: h, ctx: context.Background(), recorder: newRecorder(h.Patience), mask: map[heddle.AttemptID][]string{}}
 	k.exec = k.open(k.recorder)
 	return k
 }
@@ -91,8 +97,14 @@ func (k *kit) start(spec executor.Spec) heddle.AttemptID {
 	if err := k.exec.Start(k.ctx, spec); err != nil {
 		k.Fatalf("starting: %v", err)
 	}
+	k.mask[spec.Attempt] = spec.Mask
 	k.Cleanup(func() { k.letGo(spec.Attempt) })
 	return spec.Attempt
+}
+
+// adoption is what an engine says that takes an attempt over.
+func (k *kit) adoption(id heddle.AttemptID, place string) []executor.Adoption {
+	return []executor.Adoption{{Attempt: heddle.Attempt{ID: id, Place: place}, Mask: k.mask[id]}}
 }
 
 // letGo makes sure that nothing of an attempt stays.
@@ -100,7 +112,7 @@ func (k *kit) letGo(id heddle.AttemptID) {
 	r := newRecorder(k.h.Patience)
 	e := k.h.Open(k.T, r.sink)
 	defer e.Close()
-	if err := e.Adopt(k.ctx, []heddle.Attempt{{ID: id, Place: e.Place()}}); err != nil {
+	if err := e.Adopt(k.ctx, k.adoption(id, e.Place())); err != nil {
 		k.Errorf("adopting: %v", err)
 	}
 	if err := e.Stop(k.ctx, id, "the test is over", 0); err != nil {

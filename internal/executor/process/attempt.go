@@ -22,7 +22,9 @@ type attempt struct {
 
 	mu       sync.Mutex
 	fault    *fault // it was not started after all
-	files    bool
+	files    bool   // it has a directory of its own
+	message  bool   // and a message file in it
+	mask     *executor.Masker
 	started  time.Time
 	ended    time.Time
 	grace    time.Duration // when it runs out of time
@@ -197,9 +199,12 @@ func (a *attempt) partDone() {
 		Started: a.started, Ended: a.ended,
 	}
 	if a.stopping != nil {
-		exit.Reason, exit.Message = a.stopping.reason, a.stopping.message
+		exit.Reason, exit.Message = a.stopping.reason, a.mask.String(a.stopping.message)
 	}
 	a.capture.Finish(&exit)
+	if a.message {
+		a.readMessage(&exit)
+	}
 	if err := a.log.close(); err != nil || a.capture.Err() != nil {
 		a.s.log.Warn("the output could not be kept", "attempt", a.id, "error", a.capture.Err(), "closing", err)
 		if exit.Message == "" {
@@ -209,11 +214,22 @@ func (a *attempt) partDone() {
 	a.end(&exit)
 }
 
+// readMessage puts what the program left in its message file into exit. a.mu is held.
+func (a *attempt) readMessage(exit *heddle.Exit) {
+	var err error
+	if exit.Termination, err = executor.ReadTermination(a.s.paths.message(a.id), a.mask); err != nil {
+		a.s.log.Warn("a message file cannot be read", "attempt", a.id, "error", err)
+		if exit.Message == "" {
+			exit.Message = err.Error()
+		}
+	}
+}
+
 // end makes the end known: first to the journal, then to those who wait for it.
 // a.mu is held.
 func (a *attempt) end(exit *heddle.Exit) {
 	a.exit = exit
-	a.capture, a.pipes, a.timeout, a.stopping = nil, [2]*os.File{}, nil, nil
+	a.capture, a.pipes, a.timeout, a.stopping, a.mask = nil, [2]*os.File{}, nil, nil, nil
 	if err := a.s.journal.append(record{Op: recordEnd, Attempt: a.id, Exit: exit}); err != nil {
 		a.s.log.Error("an end is not in the journal", "attempt", a.id, "error", err)
 	}

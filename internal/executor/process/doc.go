@@ -13,7 +13,8 @@
 //	supervisor.addr    where the socket is instead, if the directory's path is too long for one
 //	supervisor.journal one record before each start and after each end, until the attempt is released
 //	supervisor.log     what the supervisor has to say
-//	attempts/<id>/     the files of an attempt, until it is released
+//	attempts/<id>/     the files of an attempt, its message file among them, until it is released
+//	shared/<store>/    the directories that the attempts of a run share, one per run
 //
 // What a crash does: a supervisor that is killed takes its attempts with it; the
 // next one kills what is left of them and reports them lost. After a restart of

@@ -21,8 +21,16 @@ func (p paths) journal() string { return filepath.Join(p.dir, "supervisor.journa
 func (p paths) log() string     { return filepath.Join(p.dir, "supervisor.log") }
 func (p paths) addr() string    { return filepath.Join(p.dir, "supervisor.addr") }
 func (p paths) files(id heddle.AttemptID) string {
-	return filepath.Join(p.dir, "attempts", string(id))
+	return filepath.Join(p.attempts(), string(id))
 }
+func (p paths) shared(store string) string { return filepath.Join(p.dir, "shared", store) }
+func (p paths) attempts() string           { return filepath.Join(p.dir, "attempts") }
+func (p paths) message(id heddle.AttemptID) string {
+	return filepath.Join(p.files(id), messageName)
+}
+
+// messageName is the name of a message file.
+const messageName = "termination-log"
 
 // socket returns the path of the socket and whether it has to be elsewhere
 // because this one is too long.

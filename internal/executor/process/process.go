@@ -27,6 +27,9 @@ type Options struct {
 	// Env are the variables that every program has unless its step sets them. Nil:
 	// [DefaultEnv].
 	Env map[string]string
+	// StoreID names the store whose attempts these are. It is needed for the directories
+	// that attempts share only, which are kept apart by it.
+	StoreID string
 	// WorkDir is where programs run whose step names no directory, and what a
 	// relative one is relative to. Default: the home directory.
 	WorkDir string
@@ -78,6 +81,7 @@ type Executor struct {
 var (
 	_ executor.Executor = (*Executor)(nil)
 	_ executor.Lister   = (*Executor)(nil)
+	_ executor.Sharer   = (*Executor)(nil)
 )
 
 // Open returns an executor for the data directory. It does not start anything
@@ -85,6 +89,9 @@ var (
 func Open(_ context.Context, opts Options) (*Executor, error) {
 	if opts.Sink == nil || len(opts.Supervisor) == 0 || opts.Dir == "" {
 		return nil, heddle.Errorf(heddle.CodeInvalid, "opening the process executor: directory, sink and supervisor are needed")
+	}
+	if opts.StoreID != "" && !safeID(heddle.AttemptID(opts.StoreID)) {
+		return nil, heddle.Errorf(heddle.CodeInvalid, "opening the process executor: %q is not the ID of a store", opts.StoreID)
 	}
 	dir, err := filepath.Abs(opts.Dir)
 	if err != nil {
@@ -123,11 +130,13 @@ func (e *Executor) Sees(place string) bool { return samePlace(place, e.place) }
 // restarted is acknowledged and reported lost.
 func (e *Executor) Start(ctx context.Context, spec executor.Spec) error {
 	r, err := e.startRequest(&spec)
-	if err != nil {
-		return err
+	if err == nil && spec.Shared != "" {
+		err = e.makeShared(spec.Shared)
 	}
-	_, err = e.call(ctx, &request{Start: r})
-	return err
+	if err == nil {
+		_, err = e.call(ctx, &request{Start: r})
+	}
+	return executor.MaskError(err, spec.Mask)
 }
 
 func (e *Executor) startRequest(spec *executor.Spec) (*startRequest, error) {
@@ -153,13 +162,14 @@ func (e *Executor) startRequest(spec *executor.Spec) (*startRequest, error) {
 	r := &startRequest{
 		Attempt: spec.Attempt, Step: spec.Step, OtherBoot: spec.Place != "" && spec.Place != e.place,
 		Dir: dir, Timeout: spec.Timeout, Grace: spec.Grace, Files: spec.Files, Log: spec.Log,
+		Mask: spec.Mask, Message: spec.Work.Message,
 	}
 	var err error
-	if r.Args, err = pack(args); err == nil {
-		r.Env, err = pack(env)
+	if r.Args, err = pack(args); err != nil {
+		return refuse(refusal("step %q: arguments: %v", spec.Step, err))
 	}
-	if err != nil {
-		return refuse(refusal("step %q: %v", spec.Step, err))
+	if r.Env, err = pack(env); err != nil {
+		return refuse(refusal("step %q: variables: %v", spec.Step, err))
 	}
 	return r, nil
 }
@@ -171,6 +181,12 @@ func (e *Executor) environment(spec *executor.Spec) ([]string, *fault) {
 	for _, f := range spec.Files {
 		taken[f.Env] = true
 	}
+	if m := spec.Work.Message; m != nil {
+		taken[m.Env] = true
+	}
+	if spec.Shared != "" {
+		taken[executor.SharedVar] = true
+	}
 	env := make([]string, 0, len(e.env)+len(spec.Work.Env)+2)
 	for name, value := range spec.Work.Env {
 		if name == "" || strings.Contains(name, "=") {
@@ -179,6 +195,9 @@ func (e *Executor) environment(spec *executor.Spec) ([]string, *fault) {
 		if !taken[name] {
 			env = append(env, name+"="+value)
 		}
+	}
+	if spec.Shared != "" {
+		env = append(env, executor.SharedVar+"="+e.sharedDir(spec.Shared))
 	}
 	for name, value := range e.env {
 		if _, set := spec.Work.Env[name]; !set && !taken[name] {
@@ -204,10 +223,11 @@ func (e *Executor) Stop(ctx context.Context, id heddle.AttemptID, reason string,
 }
 
 // Adopt takes attempts over. Those that it cannot judge, see [Executor.Sees], are
-// left alone, with a warning.
-func (e *Executor) Adopt(ctx context.Context, attempts []heddle.Attempt) error {
-	ids := make([]heddle.AttemptID, 0, len(attempts))
-	for _, a := range attempts {
+// left alone, with a warning. Their masks the supervisor has in its memory.
+func (e *Executor) Adopt(ctx context.Context, adoptions []executor.Adoption) error {
+	ids := make([]heddle.AttemptID, 0, len(adoptions))
+	for _, adoption := range adoptions {
+		a := adoption.Attempt
 		if a.Place != "" && !e.Sees(a.Place) {
 			e.opts.Log.Warn("an attempt belongs to a place that cannot be seen from here", "attempt", a.ID, "place", a.Place)
 			continue

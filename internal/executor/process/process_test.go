@@ -76,12 +76,16 @@ func testDir(t testing.TB) string {
 }
 
 func open(t testing.TB, dir string, idle time.Duration, sink executor.Sink) *Executor {
+	return openFor(t, "store", dir, idle, sink)
+}
+
+func openFor(t testing.TB, store, dir string, idle time.Duration, sink executor.Sink) *Executor {
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	e, err := Open(t.Context(), Options{
-		Dir: dir, Sink: sink, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Dir: dir, StoreID: store, Sink: sink, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		// Else the race detector makes each end of a supervisor take a second.
 		Supervisor: []string{"env", "GORACE=atexit_sleep_ms=0", self, "supervise", dir, idle.String()},
 	})
@@ -145,6 +149,9 @@ func TestConformance(t *testing.T) {
 		executortest.Exercise(t, executortest.Harness{
 			Open: func(t *testing.T, sink executor.Sink) executor.Executor {
 				return open(t, dir, time.Second, sink)
+			},
+			OtherStore: func(t *testing.T, sink executor.Sink) executor.Executor {
+				return openFor(t, "another", dir, time.Second, sink)
 			},
 			Shell: func(script string) (heddle.Work, bool) {
 				return heddle.Work{Image: "ignored", Command: []string{"sh", "-c", script}}, true

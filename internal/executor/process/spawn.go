@@ -1,6 +1,7 @@
 package process
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -43,12 +44,15 @@ func (s *supervisor) prepare(r *startRequest) (command, *fault) {
 	}
 	cmd := command{args: unpack(r.Args), env: unpack(r.Env), dir: r.Dir, stdin: s.null}
 	for _, f := range r.Files {
-		if f.Name == "" || f.Name != filepath.Base(f.Name) || f.Name == "." || f.Name == ".." {
+		if f.Name == "" || f.Name != filepath.Base(f.Name) || f.Name == "." || f.Name == ".." || f.Name == messageName {
 			return command{}, refusal("step %q: %q is not the name of a file", r.Step, f.Name)
 		}
 		if f.Env != "" {
 			cmd.env = append(cmd.env, f.Env+"="+filepath.Join(s.paths.files(r.Attempt), f.Name))
 		}
+	}
+	if r.Message != nil && r.Message.Env != "" {
+		cmd.env = append(cmd.env, r.Message.Env+"="+s.paths.message(r.Attempt))
 	}
 	cmd.env = append(cmd.env, attemptVar+"="+string(r.Attempt), supervisorVar+"="+s.paths.mark())
 	if f := tooLarge(r.Step, cmd); f != nil {
@@ -92,12 +96,18 @@ func variable(env []string, name string) string {
 	return ""
 }
 
+// hasFiles reports whether an attempt has a directory of its own.
+func (r *startRequest) hasFiles() bool { return len(r.Files) > 0 || r.Message != nil }
+
 // writeFiles writes an attempt's files into a directory of its own.
-func (s *supervisor) writeFiles(id heddle.AttemptID, files []executor.File) error {
-	if len(files) == 0 {
+func (s *supervisor) writeFiles(r *startRequest) error {
+	if !r.hasFiles() {
 		return nil
 	}
-	dir := s.paths.files(id)
+	dir, files := s.paths.files(r.Attempt), r.Files
+	if r.Message != nil {
+		files = append(files[:len(files):len(files)], executor.File{Name: messageName})
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
@@ -112,6 +122,20 @@ func (s *supervisor) writeFiles(id heddle.AttemptID, files []executor.File) erro
 func (s *supervisor) removeFiles(id heddle.AttemptID) {
 	if err := os.RemoveAll(s.paths.files(id)); err != nil {
 		s.log.Warn("files of an attempt stay", "attempt", id, "error", err)
+	}
+}
+
+// sweepFiles removes the files of attempts that are not in the journal: of one that
+// did not start, if its supervisor was killed just then.
+func (s *supervisor) sweepFiles() {
+	found, err := os.ReadDir(s.paths.attempts())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.log.Warn("looking for files of attempts", "error", err)
+	}
+	for _, dir := range found {
+		if id := heddle.AttemptID(dir.Name()); s.attempts[id] == nil {
+			s.removeFiles(id)
+		}
 	}
 }
 

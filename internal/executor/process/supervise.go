@@ -170,6 +170,7 @@ func (s *supervisor) recover() error {
 	for id, e := range s.journal.entries {
 		s.attempts[id] = &attempt{s: s, id: id, files: e.start.Files, started: e.start.At, exit: e.exit}
 	}
+	s.sweepFiles()
 	return nil
 }
 
@@ -370,7 +371,7 @@ func (s *supervisor) launch(a *attempt, r *startRequest) *fault {
 			return f
 		}
 	}
-	start := record{Op: recordStart, Attempt: a.id, Boot: s.boot, At: time.Now(), Files: len(r.Files) > 0}
+	start := record{Op: recordStart, Attempt: a.id, Boot: s.boot, At: time.Now(), Files: r.hasFiles()}
 	if err := s.journal.append(start); err != nil {
 		return &fault{Message: err.Error()}
 	}
@@ -391,7 +392,7 @@ func (s *supervisor) launch(a *attempt, r *startRequest) *fault {
 
 // run does what can fail once the start is in the journal. a.mu is held.
 func (s *supervisor) run(a *attempt, cmd *command, r *startRequest) *fault {
-	if err := s.writeFiles(a.id, r.Files); err != nil {
+	if err := s.writeFiles(r); err != nil {
 		return &fault{Message: fmt.Sprintf("writing the files of an attempt: %v", err)}
 	}
 	var err error
@@ -405,7 +406,8 @@ func (s *supervisor) run(a *attempt, cmd *command, r *startRequest) *fault {
 	}
 	defer cmd.stderr.Close()
 	a.log = lazyLog{open: s.logs, id: a.id}
-	a.capture = executor.NewCapture(executor.CaptureOptions{Log: &a.log, Limit: r.Log})
+	a.mask, a.message = executor.NewMasker(r.Mask), r.Message != nil
+	a.capture = executor.NewCapture(executor.CaptureOptions{Log: &a.log, Limit: r.Log, Mask: a.mask})
 	if err := s.children.start(a, cmd); err != nil {
 		_ = a.pipes[0].Close()
 		_ = a.pipes[1].Close()

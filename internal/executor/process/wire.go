@@ -13,7 +13,7 @@ import (
 )
 
 // protocol is the version that client and supervisor must share.
-const protocol = 1
+const protocol = 2
 
 // The bounds of one message. Requests carry the files of an attempt, replies a
 // result line of up to [heddle.MaxResult] bytes.
@@ -52,6 +52,9 @@ type startRequest struct {
 	Grace   time.Duration   `json:"grace,omitempty"`
 	Files   []executor.File `json:"files,omitempty"`
 	Log     int64           `json:"log,omitempty"`
+	Mask    []string        `json:"mask,omitempty"`
+	// Message: the program gets a message file.
+	Message *heddle.MessageFile `json:"message,omitempty"`
 }
 
 type stopRequest struct {
@@ -79,9 +82,9 @@ type fault struct {
 // pack joins words with a NUL after each.
 func pack(words []string) ([]byte, error) {
 	size := 0
-	for _, w := range words {
-		if strings.IndexByte(w, 0) >= 0 {
-			return nil, fmt.Errorf("%.40q has a NUL byte in it", w)
+	for i, w := range words {
+		if strings.IndexByte(w, 0) >= 0 { // not quoted: it may be a secret
+			return nil, fmt.Errorf("number %d, of %d bytes, has a NUL byte in it", i, len(w))
 		}
 		size += len(w) + 1
 	}

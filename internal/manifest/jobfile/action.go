@@ -6,6 +6,7 @@ import (
 
 	"github.com/heddle/heddle"
 	"github.com/heddle/heddle/internal/manifest/doc"
+	"github.com/heddle/heddle/internal/manifest/sharing"
 )
 
 // action is an action with its params filled in.
@@ -17,6 +18,8 @@ type action struct {
 	output       *doc.Node   // the declared shape of what it adds to the context
 	result       heddle.ResultFrom
 	retry        *heddle.Retry
+	pool         string
+	weight       int
 }
 
 func quote(s string) string { return strconv.Quote(s) }
@@ -24,7 +27,7 @@ func quote(s string) string { return strconv.Quote(s) }
 // readActions reads the actions. Keys of an action that kog does not have:
 // command and entrypoint (a list, or one string that a shell runs), result (line:
 // the program prints a result line as kog's do, the default; exit-code: any
-// program) and retries, see readRetry.
+// program), retries, see readRetry, and pool, see [sharing.Pool].
 func (r *reader) readActions() {
 	r.actions = map[string]*action{}
 	for _, f := range r.job.Object("actions").Fields() {
@@ -34,6 +37,7 @@ func (r *reader) readActions() {
 
 func (r *reader) readAction(o *doc.Object) *action {
 	a := &action{result: heddle.ResultLine, retry: r.readRetry(o)}
+	a.pool, a.weight = sharing.Pool(r.d, o, r.params)
 	a.work.Image = r.readImage(o)
 	a.work.Env = r.readEnv(o.Object("env"))
 	a.work.Command = r.readProgram(o, "command")

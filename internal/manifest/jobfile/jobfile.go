@@ -14,6 +14,7 @@ import (
 	"github.com/heddle/heddle"
 	"github.com/heddle/heddle/internal/manifest/doc"
 	"github.com/heddle/heddle/internal/manifest/params"
+	"github.com/heddle/heddle/internal/manifest/sharing"
 )
 
 // The workflow and step that a job file means when it names none.
@@ -65,7 +66,7 @@ func Parse(file string, data []byte, o Options) (*Result, error) {
 // reached, as an abort.
 //
 // Keys of the job that kog does not have: deadline, a duration that bounds the
-// run; params, see [params.Param], whose values fill an action's image, version,
+// run; concurrency, see [sharing.Concurrency]; params, see [params.Param], whose values fill an action's image, version,
 // command, entrypoint and values of env, and stand in the context under params.
 func Decode(d *doc.Document, o Options) (*Result, error) {
 	r := &reader{d: d, job: d.Object(d.Root), options: o}
@@ -90,6 +91,7 @@ type reader struct {
 	correlationID   string
 	context         map[string]any
 	params          *params.Set
+	concurrency     *heddle.Concurrency
 	actions         map[string]*action
 	workflows       []workflow
 	needs           []Need
@@ -119,6 +121,7 @@ func (r *reader) read() {
 	}
 	r.params = params.Read(r.d, job, "job", r.options.Params)
 	r.paramsToContext()
+	r.concurrency = sharing.Concurrency(r.d, job, r.params)
 	r.readActions()
 	for _, f := range job.Object("workflows").Fields() {
 		r.workflows = append(r.workflows, workflow{name: f.Key, steps: r.readSteps(f.Value)})
@@ -201,13 +204,14 @@ func (w *workflow) names() []string {
 func (r *reader) flow() *heddle.Flow {
 	w := r.chosen()
 	f := &heddle.Flow{
-		Kind:     heddle.KindJob,
-		Name:     r.name,
-		Workflow: w.name,
-		Start:    []string{r.start},
-		Deadline: r.deadline,
-		Context:  r.startContext(),
-		Source:   r.d.Root.JSON(),
+		Kind:        heddle.KindJob,
+		Name:        r.name,
+		Workflow:    w.name,
+		Start:       []string{r.start},
+		Deadline:    r.deadline,
+		Concurrency: r.concurrency,
+		Context:     r.startContext(),
+		Source:      r.d.Root.JSON(),
 	}
 	for _, s := range w.steps {
 		f.Steps = append(f.Steps, r.step(s))

@@ -36,6 +36,8 @@ actions:
     requirements: {env: [A], context_paths: [b.c]}
     output: {context: {b: {c: d}}}
     retries: 3
+    pool: {name: licences, weight: 2}
+concurrency: {key: deploy, busy: reject}
 params: {p: {type: integer, default: 1}}
 `,
 		Files: []string{"testdata/*.yaml", "../../../examples/*.yaml"},

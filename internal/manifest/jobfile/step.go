@@ -125,6 +125,7 @@ func (r *reader) step(s step) heddle.Step {
 		out.Work = &work
 		out.NeedsEnv, out.NeedsContext = a.needsEnv, a.needsContext
 		out.Result = a.result
+		out.Pool, out.Weight = a.pool, a.weight
 	}
 	switch {
 	case s.retry != nil:

@@ -7,6 +7,7 @@ import (
 
 	"github.com/heddle/heddle"
 	"github.com/heddle/heddle/internal/manifest/doc"
+	"github.com/heddle/heddle/internal/manifest/sharing"
 )
 
 var jobName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
@@ -17,7 +18,7 @@ var jobName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 // jobs that depend on it without a condition run after a failure too); finally
 // (true: it runs when all else is over, after a cancel as well; only finally jobs
 // can depend on it, and it only on them); workdir, the working directory; matrix,
-// see readMatrix.
+// see readMatrix; pool, see [sharing.Pool].
 func (r *reader) readJob(f doc.Field) job {
 	o := r.d.Object(f.Value)
 	if f.Value.Kind != doc.Map {
@@ -35,6 +36,7 @@ func (r *reader) readJob(f doc.Field) job {
 		tolerate: o.Bool("tolerate"),
 		finally:  o.Bool("finally"),
 	}
+	j.pool, j.weight = sharing.Pool(r.d, o, r.params)
 	if n := o.Get("matrix"); n != nil {
 		j.matrix = r.readMatrix(n)
 	}

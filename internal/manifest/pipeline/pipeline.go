@@ -15,6 +15,7 @@ import (
 	"github.com/heddle/heddle"
 	"github.com/heddle/heddle/internal/manifest/doc"
 	"github.com/heddle/heddle/internal/manifest/params"
+	"github.com/heddle/heddle/internal/manifest/sharing"
 )
 
 const defaultName = "pipeline"
@@ -49,7 +50,8 @@ func Is(d *doc.Document) bool {
 // Keys of a pipeline that chainr does not have: name (default: see [Options]);
 // params, see [params.Param], whose values fill image, run, workdir and the values
 // of env and of matrices; deadline, a duration that bounds the run; maxParallel,
-// how many jobs may run at once (0: no bound); env, variables of every job.
+// how many jobs may run at once (0: no bound); env, variables of every job;
+// concurrency, see [sharing.Concurrency].
 func Decode(d *doc.Document, o Options) (*Result, error) {
 	d.Strict = true
 	r := &reader{d: d, top: d.Object(d.Root), index: map[string]int{}, room: doc.MaxJSON, combinations: maxCombinationsInAll}
@@ -90,6 +92,7 @@ func (r *reader) read(o Options) *heddle.Flow {
 		f.Name = defaultName
 	}
 	r.params = params.Read(r.d, top, "pipeline", o.Params)
+	f.Concurrency = sharing.Concurrency(r.d, top, r.params)
 	r.env = r.readVariables(top.Object("env"))
 	if top.Node().Get("jobs") == nil {
 		r.d.Faults.Errorf(top.Node(), "a pipeline needs the key jobs: a map of job names to jobs")
@@ -124,7 +127,7 @@ func (r *reader) add(f *heddle.Flow, j *job) {
 	step := heddle.Step{
 		Name: j.name, Gate: heddle.GateAll, Work: j.work,
 		Timeout: j.timeout, Retry: j.retry, Result: heddle.ResultExitCode,
-		Tolerate: j.tolerate, Finally: j.finally,
+		Tolerate: j.tolerate, Finally: j.finally, Pool: j.pool, Weight: j.weight,
 	}
 	if j.matrix == nil {
 		f.Steps = append(f.Steps, step)
@@ -234,6 +237,8 @@ type job struct {
 	tolerate bool
 	finally  bool
 	matrix   *heddle.Matrix
+	pool     string
+	weight   int
 }
 
 // need is an entry of a job's dependsOn.

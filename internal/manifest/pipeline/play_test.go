@@ -259,3 +259,20 @@ func TestJobsStartInTheOrderOfTheDocumentAndAtOnce(t *testing.T) {
 		t.Errorf("%d at once; %v", got.most, got.outcomes)
 	}
 }
+
+func TestTenThousandJobsPlay(t *testing.T) {
+	t.Parallel()
+	const n = 10_000
+	for name, needs := range map[string]func(int) int{
+		"a chain": func(i int) int { return i - 1 },
+		"a tree":  func(i int) int { return (i+9)/10 - 1 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := decode(t, chain(n, needs), Options{})
+			p := play(t, r.Flow, nil, false)
+			if p.verdict != heddle.Success || len(p.order) != n {
+				t.Errorf("verdict %s, %d jobs run", p.verdict, len(p.order))
+			}
+		})
+	}
+}

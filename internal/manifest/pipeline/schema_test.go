@@ -24,12 +24,14 @@ func TestSchema(t *testing.T) {
 		Full: `
 kind: Pipeline
 params: {p: {type: integer, default: 1}}
+concurrency: {key: deploy, busy: cancel-old}
 jobs:
   a: {image: i, run: x, retries: {limit: 1, delay: 1, factor: 1.5, maxDelay: 1m}}
   b:
     image: i
     run: x
     retries: 3
+    pool: {name: licences, weight: 2}
     dependsOn: [{job: a, conditions: {always: true}}]
     matrix: {values: {A: [1, b]}, exclude: [{A: 1}], include: [{B: true}], limit: 2, failFast: true}
 `,

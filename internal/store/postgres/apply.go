@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"maps"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -178,10 +180,32 @@ func chainsOf(changes []heddle.Change, left []int) (chains map[heddle.RunID]chai
 	return chains, order
 }
 
-// commit sends a group, and returns the runs whose chains are committed.
-func (s *Store) commit(ctx context.Context, g *group, flows map[string]*heddle.Change) ([]heddle.RunID, error) {
+// commit sends a group, and returns the runs whose chains are committed. What these
+// wait for and give back is noted in the same transaction.
+func (s *Store) commit(ctx context.Context, g *group, flows map[string]*heddle.Change) (done []heddle.RunID, err error) {
+	if len(g.releases)+len(g.keys) == 0 {
+		done, err = s.send(ctx, s.pool, g, flows)
+	} else {
+		err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+			if done, err = s.send(ctx, tx, g, flows); err != nil {
+				return err
+			}
+			return s.turns(ctx, tx, done, g)
+		})
+	}
+	if err == nil {
+		s.flows.stored(slices.Collect(maps.Keys(flows))...)
+	}
+	return done, err
+}
+
+func (s *Store) send(ctx context.Context, q querier, g *group, flows map[string]*heddle.Change) (done []heddle.RunID, err error) {
 	if len(flows) == 0 {
-		return s.ids(ctx, s.applyText, g.args(s.session)...)
+		rows, err := q.Query(ctx, s.applyText, g.args(s.session)...)
+		if err != nil {
+			return nil, err
+		}
+		return pgx.CollectRows(rows, pgx.RowTo[heddle.RunID])
 	}
 	var hashes []string
 	var documents [][]byte
@@ -192,18 +216,14 @@ func (s *Store) commit(ctx context.Context, g *group, flows map[string]*heddle.C
 		}
 		hashes, documents = append(hashes, hash), append(documents, document)
 	}
-	var done []heddle.RunID
 	batch := &pgx.Batch{} // one transaction
 	batch.Queue(`INSERT INTO flows (hash, document) SELECT * FROM unnest($1::text[], $2::bytea[]) ON CONFLICT (hash) DO NOTHING`, hashes, documents)
 	batch.Queue(s.applyText, g.args(s.session)...).Query(func(rows pgx.Rows) (err error) {
 		done, err = pgx.CollectRows(rows, pgx.RowTo[heddle.RunID])
 		return err
 	})
-	if err := s.pool.SendBatch(ctx, batch).Close(); err != nil {
-		return nil, err
-	}
-	s.flows.stored(hashes...)
-	return done, nil
+	err = q.SendBatch(ctx, batch).Close()
+	return done, err
 }
 
 // encodeFlow returns the document of the flow that a change brings.

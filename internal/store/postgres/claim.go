@@ -108,6 +108,16 @@ func (s *Store) RequestCancel(ctx context.Context, id heddle.RunID, reason strin
 	})
 }
 
+// news returns what others may have left for this session.
+func (s *Store) news(ctx context.Context) (store.News, error) {
+	cancels, err := s.requests(ctx)
+	if err != nil {
+		return store.News{}, err
+	}
+	granted, err := s.grants(ctx)
+	return store.News{Cancels: cancels, Granted: granted}, err
+}
+
 // requests returns how often each of this session's open runs was asked to stop.
 func (s *Store) requests(ctx context.Context) (map[heddle.RunID]int, error) {
 	counts := map[heddle.RunID]int{}

@@ -60,8 +60,8 @@ func TestMigrateTwice(t *testing.T) {
 		t.Fatalf("version %d was applied %d times, error %v", newest, versions, err)
 	}
 	entries, err := migrations.ReadDir("migrations")
-	if err != nil || !strings.HasPrefix(entries[len(entries)-1].Name(), fmt.Sprintf("%04d_", newest)) {
-		t.Fatalf("migrations %v, error %v; newest says %d", entries, err, newest)
+	if last := entries[len(entries)-1].Name(); err != nil || !strings.HasPrefix(last, fmt.Sprintf("%04d_", newest)) {
+		t.Fatalf("the last migration is %s, error %v; newest says %d", last, err, newest)
 	}
 }
 

@@ -76,7 +76,11 @@ func (s *Store) Run(ctx context.Context, id heddle.RunID) (heddle.RunDetail, err
 	if err != nil {
 		return heddle.RunDetail{}, err
 	}
-	return heddle.RunDetail{Run: snap.Run, Flow: snap.Flow, Visits: snap.Visits, Attempts: snap.Attempts}, nil
+	d := heddle.RunDetail{Run: snap.Run, Flow: snap.Flow, Visits: snap.Visits, Attempts: snap.Attempts}
+	if store.MayWait(&d) {
+		err = s.lines(ctx, &d)
+	}
+	return d, err
 }
 
 // AttemptStatus implements [store.History].

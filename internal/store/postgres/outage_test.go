@@ -91,7 +91,7 @@ func TestOutage(t *testing.T) {
 	run := storetest.Create(t, "r", "n")
 	storetest.Commit(t, s, run)
 
-	const outage = 3 * time.Second
+	const outage = 10 * time.Second
 	p.cut()
 	restored := time.AfterFunc(outage, p.restore)
 	defer restored.Stop()

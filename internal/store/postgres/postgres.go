@@ -60,6 +60,8 @@ var (
 	_ store.Store   = (*Store)(nil)
 	_ store.History = (*Store)(nil)
 	_ store.Outbox  = (*Store)(nil)
+	_ store.Turns   = (*Store)(nil)
+	_ heddle.Pools  = (*Store)(nil)
 )
 
 // patience bounds a call to the store, so that a server that has vanished without a
@@ -97,9 +99,18 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		s.lease.end()
 		return nil, s.fault(ctx, "connecting", err)
 	}
-	s.wake = store.NewWaker(s.log, s.requests)
+	s.wake = store.NewWaker(s.log, s.news)
 	s.lease.start(s.wake.Kick)
 	return s, nil
+}
+
+// Identity tells the attempts of this store from those of others on the same
+// executor: sixteen hexadecimal digits, made up with the tables.
+func (s *Store) Identity(ctx context.Context) (id string, err error) {
+	if err := s.pool.QueryRow(ctx, `SELECT identity FROM store`).Scan(&id); err != nil {
+		return "", s.fault(ctx, "reading the identity of the store", err)
+	}
+	return id, nil
 }
 
 // prepare looks at the server and the version of the tables, and migrates these.
@@ -126,7 +137,7 @@ func (s *Store) prepare(ctx, opening context.Context, config *pgx.ConnConfig) er
 func (s *Store) Session() string { return s.session }
 
 // Wake delivers the IDs of runs of this session that were sent a request to cancel.
-func (s *Store) Wake() <-chan heddle.RunID { return s.wake.Out() }
+func (s *Store) Wake() <-chan heddle.RunID { return s.wake.Cancels() }
 
 // Close ends the session: its runs are orphans until somebody claims them. It may
 // be called twice. When the database cannot be reached the session ends with its

@@ -51,9 +51,14 @@ func execute(t testing.TB, where string, statements ...string) {
 	}
 }
 
-// unique makes a name for something in the server of the test that calls it.
+// unique makes a name for something in the server of the test that calls it; the
+// tests of two checkouts may run at once.
 func unique(t testing.TB, dir string) string {
-	sum := sha256.Sum256([]byte(t.Name() + "\n" + dir))
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256([]byte(here + "\n" + t.Name() + "\n" + dir))
 	return "t_" + hex.EncodeToString(sum[:8])
 }
 
@@ -233,4 +238,19 @@ func randomBytes(n int) []byte {
 	data := make([]byte, n)
 	_, _ = rand.Read(data)
 	return data
+}
+
+func TestIdentity(t *testing.T) {
+	t.Parallel()
+	where := schema(t, "")
+	first, err := open(t, where).Identity(t.Context())
+	if err != nil || len(first) != 16 {
+		t.Fatalf("identity %q, error %v", first, err)
+	}
+	if again, err := open(t, where).Identity(t.Context()); again != first || err != nil {
+		t.Errorf("a second session sees %q, error %v; want %q", again, err, first)
+	}
+	if other, err := open(t, schema(t, "other")).Identity(t.Context()); other == first || err != nil {
+		t.Errorf("another store has %q too, error %v", other, err)
+	}
 }

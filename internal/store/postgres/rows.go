@@ -109,6 +109,9 @@ func (r *rows) appendArgs(args []any) []any {
 type group struct {
 	made, moved, labels, visits, attempts, notices *rows
 
+	keys     map[heddle.RunID]string // for which runs that are made stand in line
+	releases map[heddle.RunID][]int  // visits, by run
+
 	at map[rowKey]int // the places of visits, attempts and notices among their kind
 }
 
@@ -121,7 +124,7 @@ type rowKey struct {
 
 func newGroup() *group {
 	return &group{made: newRows(madeShape()), moved: newRows(movedShape()), labels: newRows(labelShape()), visits: newRows(visitShape()),
-		attempts: newRows(attemptShape()), notices: newRows(noticeShape()), at: map[rowKey]int{}}
+		attempts: newRows(attemptShape()), notices: newRows(noticeShape()), keys: map[heddle.RunID]string{}, releases: map[heddle.RunID][]int{}, at: map[rowKey]int{}}
 }
 
 // args are the parameters of [applyStatement].
@@ -160,6 +163,12 @@ func (g *group) move(first, last *heddle.Change, steps int) {
 // add adds the rows below the run that a change brings.
 func (g *group) add(c *heddle.Change) {
 	run := string(c.Run.ID)
+	if key, waits := store.KeyOf(c); waits {
+		g.keys[c.Run.ID] = key
+	}
+	if len(c.Releases) > 0 {
+		g.releases[c.Run.ID] = append(g.releases[c.Run.ID], c.Releases...)
+	}
 	for i := range c.Visits {
 		v := &c.Visits[i]
 		g.visits.put(g.place(rowKey{in: g.visits, run: c.Run.ID, visit: v.No}),

@@ -77,14 +77,15 @@ func (s *Store) Apply(ctx context.Context, changes []heddle.Change) ([]store.Ans
 	if err := store.CheckOutputs(changes); err != nil {
 		return nil, err
 	}
-	answers := make([]store.Answer, len(changes))
+	answers, told := make([]store.Answer, len(changes)), owners{}
 	err := s.tx(ctx, "committing", func(ctx context.Context) error {
 		refused := map[heddle.RunID]store.Answer{}
+		lines := lineSet{}
 		for i := range changes {
 			answer, no := refused[changes[i].Run.ID]
 			if !no {
 				var err error
-				if answer, err = s.apply(ctx, changes, i); err != nil {
+				if answer, err = s.apply(ctx, changes, i, lines); err != nil {
 					return err
 				}
 				if answer != store.Committed {
@@ -93,16 +94,17 @@ func (s *Store) Apply(ctx context.Context, changes []heddle.Change) ([]store.Ans
 			}
 			answers[i] = answer
 		}
-		return nil
+		return s.grantAll(ctx, lines, told)
 	})
 	if err != nil {
 		return nil, err
 	}
+	s.tell(told)
 	return answers, nil
 }
 
-// apply writes changes[i], or says why not.
-func (s *Store) apply(ctx context.Context, changes []heddle.Change, i int) (store.Answer, error) {
+// apply writes changes[i], or says why not. It adds the lines that move on by it.
+func (s *Store) apply(ctx context.Context, changes []heddle.Change, i int, lines lineSet) (store.Answer, error) {
 	c := &changes[i]
 	var written bool
 	var err error
@@ -115,6 +117,9 @@ func (s *Store) apply(ctx context.Context, changes []heddle.Change, i int) (stor
 		return "", err
 	}
 	if written {
+		if err := s.putTurns(ctx, c, lines); err != nil {
+			return "", err
+		}
 		return store.Committed, s.putRows(ctx, c)
 	}
 	var owner, last string

@@ -81,7 +81,12 @@ func (s *Store) Run(ctx context.Context, id heddle.RunID) (heddle.RunDetail, err
 	if err != nil {
 		return heddle.RunDetail{}, err
 	}
-	return heddle.RunDetail{Run: snap.Run, Flow: snap.Flow, Visits: snap.Visits, Attempts: snap.Attempts}, nil
+	d := heddle.RunDetail{Run: snap.Run, Flow: snap.Flow, Visits: snap.Visits, Attempts: snap.Attempts}
+	if !store.MayWait(&d) {
+		return d, nil
+	}
+	err = s.view(ctx, "looking at lines", func(tx *sql.Tx) error { return s.lines(ctx, tx, &d) })
+	return d, err
 }
 
 // AttemptStatus implements [store.History].

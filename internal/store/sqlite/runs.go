@@ -270,7 +270,7 @@ func byLabel(f heddle.RunFilter, label string) (*clause, error) {
 	return c.labels(others), nil
 }
 
-func jsonList[T ~string](values []T) string {
-	data, _ := json.Marshal(values) // strings can always be encoded
+func jsonList[T ~string | ~int](values []T) string {
+	data, _ := json.Marshal(values) // such can always be encoded
 	return string(data)
 }

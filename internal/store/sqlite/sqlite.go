@@ -52,6 +52,8 @@ var (
 	_ store.Store   = (*Store)(nil)
 	_ store.History = (*Store)(nil)
 	_ store.Outbox  = (*Store)(nil)
+	_ store.Turns   = (*Store)(nil)
+	_ heddle.Pools  = (*Store)(nil)
 )
 
 // readers bounds the connections that read at once.
@@ -86,7 +88,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if s.session, err = newSession(engines); err != nil {
 		return nil, errors.Join(fault("starting a session", engines, err), s.Close())
 	}
-	s.wake = watchWakes(s.log, s.session, store.NewWaker(s.log, s.requests))
+	s.wake = watchWakes(s.log, s.session, store.NewWaker(s.log, s.news))
 	return s, nil
 }
 
@@ -143,7 +145,7 @@ func create(path string) error {
 func (s *Store) Session() string { return s.session.id }
 
 // Wake delivers the IDs of runs of this session that were sent a request to cancel.
-func (s *Store) Wake() <-chan heddle.RunID { return s.wake.waker.Out() }
+func (s *Store) Wake() <-chan heddle.RunID { return s.wake.waker.Cancels() }
 
 // Close ends the session: its runs are orphans until somebody claims them. It may
 // be called twice.

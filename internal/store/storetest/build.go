@@ -20,6 +20,8 @@ type Store interface {
 	store.Store
 	store.History
 	store.Outbox
+	store.Turns
+	heddle.Pools
 }
 
 // Epoch is the instant that built rows count from.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"maps"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,7 +20,7 @@ import (
 // first time; opening it again gives another session on the same data. The suite
 // closes what it opens; open may close it again at the test's end.
 func Exercise(t *testing.T, open func(t *testing.T, dir string) Store) {
-	for name, test := range map[string]func(*testing.T, func() Store){
+	tests := map[string]func(*testing.T, func() Store){
 		"a change comes back as it went in":               roundTrip,
 		"names may hold anything":                         oddNames,
 		"a change is committed once":                      idempotent,
@@ -50,7 +51,9 @@ func Exercise(t *testing.T, open func(t *testing.T, dir string) Store) {
 		"many runs are deleted while others write":        deleteMany,
 		"lists are of one organization":                   organizations,
 		"keys are found by their hash":                    keys,
-	} {
+	}
+	maps.Copy(tests, turnTests())
+	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
