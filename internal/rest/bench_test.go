@@ -79,6 +79,7 @@ type bench struct {
 	server *app.Server
 	url    string
 	key    string // sent with requests
+	stop   func() // what a server does first when it stops
 	log    *lockedBuffer
 }
 
@@ -122,7 +123,7 @@ func newBench(t *testing.T, dbURL string, alter ...func(*rest.Options)) *bench {
 		f(&o)
 	}
 	web := httptest.NewServer(rest.New(o))
-	b.url = web.URL
+	b.url, b.stop = web.URL, stop
 	t.Cleanup(func() {
 		stop()
 		web.Close()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -129,7 +130,7 @@ func TestRetriesAndBulk(t *testing.T) {
 		var dry struct {
 			Plan heddle.RetryPlan `json:"plan"`
 		}
-		b.as(http.StatusAccepted, &dry, "POST", "/api/v2/runs/"+string(run.ID)+"/retry", `{"dryRun":true}`)
+		b.as(http.StatusOK, &dry, "POST", "/api/v2/runs/"+string(run.ID)+"/retry", `{"dryRun":true}`)
 		if len(dry.Plan.Steps) != 1 || dry.Plan.Steps[0].Plan != heddle.FateRuns {
 			t.Errorf("the plan is %+v", dry.Plan)
 		}
@@ -219,4 +220,33 @@ func TestAServerThatStopsMayCancelItsRuns(t *testing.T) {
 	if d.Run.State != heddle.RunEnded || d.Run.Outcome != heddle.Abort {
 		t.Errorf("the run is %s, %s", d.Run.State, d.Run.Outcome)
 	}
+}
+
+func TestAServerThatStopsEndsWhatGoesOn(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "")
+	run := b.submit(pipeline("echo begun; sleep 30"))
+	for _, path := range []string{"/events", "/logs?follow=true"} {
+		r, err := http.NewRequestWithContext(t.Context(), "GET", b.url+"/api/v2/runs/"+string(run.ID)+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		first := make([]byte, 4)
+		if _, err := io.ReadFull(answer.Body, first); err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		defer func() {
+			if rest, err := io.ReadAll(answer.Body); err != nil || strings.Contains(string(rest), "event: end") {
+				t.Errorf("%s: goes on with %q, error %v", path, rest, err)
+			}
+		}()
+	}
+	b.stop()
+	b.as(http.StatusServiceUnavailable, nil, "GET", "/readyz", nil)
+	b.as(http.StatusAccepted, nil, "POST", "/api/v2/runs/"+string(run.ID)+"/cancel", nil)
 }

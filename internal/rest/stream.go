@@ -99,6 +99,17 @@ func (s *stream) flushing(alive string) (stop func()) {
 	}
 }
 
+// untilStop returns ctx for an answer that goes on for as long as a run does: a
+// server that stops ends it. Its end is to be called in any case.
+func (a *api) untilStop(ctx context.Context) (bounded context.Context, end func()) {
+	bounded, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(a.Stopping, cancel)
+	return bounded, func() {
+		stop()
+		cancel()
+	}
+}
+
 type logsInput struct {
 	IDInput
 	Visit  int    `query:"visit" minimum:"0" doc:"Only of this visit"`
@@ -112,8 +123,10 @@ func (a *api) logLines(ctx context.Context, in *logsInput) (*huma.StreamResponse
 		return nil, err
 	}
 	query := heddle.LogQuery{Run: heddle.RunID(in.ID), Visit: in.Visit, Try: in.Try, Follow: in.Follow}
-	lines := a.logs(ctx).Lines(ctx, query)
 	return &huma.StreamResponse{Body: func(h huma.Context) {
+		ctx, end := a.untilStop(ctx)
+		defer end()
+		lines := a.logs(ctx).Lines(ctx, query)
 		contentType, alive, format := lineFormat(in.Accept)
 		s := newStream(h, contentType)
 		defer s.flushing(alive)()
@@ -172,11 +185,14 @@ type eventBody struct {
 }
 
 func (a *api) events(ctx context.Context, in *IDInput) (*huma.StreamResponse, error) {
+	ctx, end := a.untilStop(ctx)
 	updates, err := a.runs(ctx).Watch(ctx, heddle.RunID(in.ID))
 	if err != nil {
+		end()
 		return nil, err
 	}
 	return &huma.StreamResponse{Body: func(h huma.Context) {
+		defer end()
 		s := newStream(h, "text/event-stream")
 		defer s.flushing(":\n\n")()
 		ended := false
