@@ -223,3 +223,16 @@ func TestTheAccessLogIsOfConstantSize(t *testing.T) {
 		}
 	}
 }
+
+func TestThePageNeedsNothingFromElsewhere(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "")
+	b.makeKey(heddle.NewKey{})
+	for path, kind := range map[string]string{"/api/v2/docs": "text/html", "/api/v2/docs.js": "text/javascript"} {
+		r := b.as(http.StatusOK, nil, "GET", path, nil)
+		if strings.Contains(r.body, "//cdn") || strings.Contains(r.body, "https:") || !strings.HasPrefix(r.header.Get("Content-Type"), kind) ||
+			!strings.Contains(r.header.Get("Content-Security-Policy"), "default-src 'none'") {
+			t.Errorf("%s: %v\n%s", path, r.header, r.body)
+		}
+	}
+}
