@@ -29,9 +29,12 @@ type Exit struct {
 	Result     []byte `json:"result,omitempty"`
 	ResultSize int64  `json:"resultSize,omitempty"`
 	// Termination is the text that the program left in its termination file.
-	Termination string    `json:"termination,omitempty"`
-	Started     time.Time `json:"started,omitzero"`
-	Ended       time.Time `json:"ended,omitzero"`
+	Termination string `json:"termination,omitempty"`
+	// TerminationFault says why Termination is not, or perhaps not, all that the
+	// program left: the file is too long or cannot be read. "" : it is.
+	TerminationFault string    `json:"terminationFault,omitempty"`
+	Started          time.Time `json:"started,omitzero"`
+	Ended            time.Time `json:"ended,omitzero"`
 	// OutputBytes counts all output, OutputCut what was not kept of it.
 	OutputBytes int64 `json:"outputBytes,omitempty"`
 	OutputCut   int64 `json:"outputCut,omitempty"`

@@ -214,6 +214,8 @@ type Work struct {
 	// The process executor runs Entrypoint followed by Command.
 	Entrypoint []string `json:"entrypoint,omitempty"`
 	Command    []string `json:"command,omitempty"`
+	// Expand: in both, $(NAME) stands for a variable, see [Expand].
+	Expand bool `json:"expand,omitempty"`
 	// Env maps variable names to values. From holds the variables whose values come
 	// from elsewhere when an attempt starts; a name is in one of the two.
 	Env  map[string]string `json:"env,omitempty"`
@@ -282,6 +284,9 @@ type Kubernetes struct {
 	PodTemplate json.RawMessage `json:"podTemplate,omitempty"`
 	// Bare asks for a Pod without a Job.
 	Bare bool `json:"bare,omitempty"`
+	// Only lists what the document asks for that no other executor has, as paths of
+	// its keys. If there is any, other executors must not run the work.
+	Only []string `json:"only,omitempty"`
 }
 
 // GateOf returns the step's gate with its default.

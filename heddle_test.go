@@ -94,3 +94,16 @@ func TestErrorsKeepTheirCodeAndCause(t *testing.T) {
 		t.Error("the list of codes is not whole")
 	}
 }
+
+func TestExpand(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{"A": "x", "EMPTY": "", "B": "$(A)"}
+	for text, want := range map[string]string{
+		"": "", "plain": "plain", "$(A)": "x", "a$(A)$(EMPTY)b": "axb", "$(B)": "$(A)", "$$(A)": "$(A)", "$$$(A)": "$x",
+		"$(NONE)": "$(NONE)", "$(A": "$(A", "$A ${A} $": "$A ${A} $", "$()": "$()", "$$": "$", ")$(A)": ")x",
+	} {
+		if got := heddle.Expand(text, env); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}

@@ -138,7 +138,8 @@ type Visit struct {
 	Opened   time.Time `json:"opened"`
 	Settled  time.Time `json:"settled,omitzero"`
 	Due      time.Time `json:"due,omitzero"` // in backoff: when the next attempt may start
-	// Output is what the visit changed in the context: a JSON object, or nil.
+	// Output is what the visit changed in the context or, where none is handed on, what
+	// it put out: a JSON object, or nil.
 	Output json.RawMessage `json:"output,omitempty"`
 }
 

@@ -36,7 +36,7 @@ type Options struct {
 	// supervisor's files stay in the data directory.
 	DBURL string
 	// Environ, in the form of os.Environ, is what runs that import the current
-	// environment get, and by which Docker is found.
+	// environment get, where fromEnv looks, and by which Docker is found.
 	Environ []string
 	Log     *slog.Logger
 	// ConsoleNotices takes what the console notifier prints.
@@ -101,6 +101,12 @@ func open(ctx context.Context, o Options, e engine.Options) (*App, error) {
 	e.Open = func(ctx context.Context, name string, sink executor.Sink) (executor.Executor, error) {
 		return o.openExecutor(ctx, identity, name, sink)
 	}
+	if e.LookupEnv == nil {
+		e.LookupEnv = o.lookupEnv
+	}
+	e.Check = func(sub *heddle.Submission) error {
+		return CheckSources(sub.Executor, sub.Flow, sub.Input, o.lookupEnv)
+	}
 	e.Parallel, e.Log = o.Parallel, o.Log
 	a.engine = engine.Start(ctx, e)
 	a.logs = logs.NewReader(logs.Open(logDir(dir)), ended(a.engine))
@@ -113,14 +119,20 @@ func CheckNotifier(target string, lookup func(string) (string, bool)) error {
 	return notify.CheckTarget(target, lookup)
 }
 
-// lookup returns a variable of the environment.
+// lookup returns a variable of the environment, "" if it is not set.
 func (o Options) lookup(name string) string {
+	value, _ := o.lookupEnv(name)
+	return value
+}
+
+// lookupEnv reads the environment as [os.LookupEnv] does.
+func (o Options) lookupEnv(name string) (string, bool) {
 	for i := len(o.Environ) - 1; i >= 0; i-- {
 		if value, ok := strings.CutPrefix(o.Environ[i], name+"="); ok {
-			return value
+			return value, true
 		}
 	}
-	return ""
+	return "", false
 }
 
 // realDir makes a data directory and returns its one true path: by that attempts know

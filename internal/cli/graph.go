@@ -16,9 +16,10 @@ import (
 // graphOptions are what heddle graph is called with.
 type graphOptions struct {
 	*factory
-	File     string
+	Files    []string
 	Run      string
 	Workflow string
+	Ignite   string
 	Params   map[string]string
 	Format   string // text, dot or mermaid
 }
@@ -38,7 +39,7 @@ func newGraph(f *factory, runF func(context.Context, *graphOptions) error) *cobr
 			if opts.Params, err = pairs(cmd, "param", params); err != nil {
 				return err
 			}
-			if (opts.File == "") == (opts.Run == "") {
+			if (len(opts.Files) == 0) == (opts.Run == "") {
 				return usagef(cmd, "either --file or --run is needed")
 			}
 			if _, err := oneOf(cmd, "format", []string{opts.Format}, []string{"text", "dot", "mermaid"}); err != nil {
@@ -48,9 +49,10 @@ func newGraph(f *factory, runF func(context.Context, *graphOptions) error) *cobr
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&opts.File, "file", "f", "", "the document: a file, a URL, or - for standard input")
+	flags.StringArrayVarP(&opts.Files, "file", "f", nil, "the document: a file, a URL, or - for standard input; may be repeated for Tasks and Ignitors")
 	flags.StringVar(&opts.Run, "run", "", "a run")
 	flags.StringVar(&opts.Workflow, "workflow", "", "draw this workflow of a job file instead of its current_workflow")
+	flags.StringVar(&opts.Ignite, "ignite", "", "begin with the Tasks that this Ignitor starts (default: with those of all)")
 	flags.StringArrayVar(&params, "param", nil, "a parameter of the document: NAME=VALUE; may be repeated")
 	flags.StringVar(&opts.Format, "format", "text", "text, dot (Graphviz) or mermaid")
 	_ = cmd.RegisterFlagCompletionFunc("run", completeRuns(f))
@@ -79,11 +81,11 @@ func runGraph(ctx context.Context, o *graphOptions) error {
 // flow is the document's, or the run's with the state of each step that was reached.
 func (o *graphOptions) flow(ctx context.Context) (flow *heddle.Flow, states map[string]string, err error) {
 	if o.Run == "" {
-		file, err := o.read(ctx, o.File)
+		files, err := o.readDocument(ctx, o.Files)
 		if err != nil {
 			return nil, nil, err
 		}
-		parsed, err := manifest.Parse(file.Name, file.Data, manifest.Options{Workflow: o.Workflow, Params: o.Params})
+		parsed, err := manifest.ParseFiles(files, manifest.Options{Workflow: o.Workflow, Params: o.Params, Ignite: o.Ignite, Look: true})
 		if err != nil {
 			return nil, nil, err
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/heddle/heddle"
@@ -22,7 +23,42 @@ func (f *factory) read(ctx context.Context, name string) (manifest.File, error) 
 	if name == "-" {
 		label = "stdin"
 	}
-	return manifest.File{Name: label, Data: data}, err
+	return manifest.File{Name: label, Data: data, Dir: manifest.Dir(name)}, err
+}
+
+// readDocument reads the files that --file names. As with kog only the last one
+// counts, unless it holds Tasks or Ignitors: then all are one set.
+func (f *factory) readDocument(ctx context.Context, names []string) ([]manifest.File, error) {
+	others, name := names[:len(names)-1], names[len(names)-1]
+	last, err := f.read(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if len(others) == 0 || !manifest.IsPart(last) {
+		return []manifest.File{last}, nil
+	}
+	files := make([]manifest.File, 0, len(names))
+	for _, name := range others {
+		file, err := f.read(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, file)
+	}
+	return append(files, last), nil
+}
+
+func names(files []manifest.File) string {
+	list := make([]string, len(files))
+	for i, file := range files {
+		list[i] = file.Name
+	}
+	return strings.Join(list, ", ")
+}
+
+// parseOptions are what the flags say to who reads the document.
+func (o *runOptions) parseOptions(given json.RawMessage) manifest.Options {
+	return manifest.Options{Workflow: o.Workflow, Step: o.Step, Params: o.Params, Context: given, Ignite: o.Ignite, MaxVisits: o.MaxVisits}
 }
 
 // submission reads everything that the options name and makes one submission of
@@ -31,7 +67,7 @@ func (o *runOptions) submission(ctx context.Context) (sub heddle.Submission, war
 	if err := o.oneStdin(); err != nil {
 		return sub, nil, err
 	}
-	doc, err := o.read(ctx, o.File)
+	files, err := o.readDocument(ctx, o.Files)
 	if err != nil {
 		return sub, nil, err
 	}
@@ -43,9 +79,7 @@ func (o *runOptions) submission(ctx context.Context) (sub heddle.Submission, war
 	if err != nil {
 		return sub, nil, err
 	}
-	parsed, err := manifest.Parse(doc.Name, doc.Data, manifest.Options{
-		Workflow: o.Workflow, Step: o.Step, Params: o.Params, Context: contextJSON,
-	})
+	parsed, err := manifest.ParseFiles(files, o.parseOptions(contextJSON))
 	if err != nil {
 		return sub, nil, err
 	}
@@ -60,6 +94,9 @@ func (o *runOptions) submission(ctx context.Context) (sub heddle.Submission, war
 		return sub, nil, err
 	}
 	warnings = append(warnings, notes...)
+	if err := app.Fit(executor, parsed.Flow); err != nil {
+		return sub, nil, err
+	}
 	if err := app.CheckMounts(executor, o.Volumes); err != nil {
 		return sub, nil, err
 	}
@@ -83,7 +120,7 @@ func (o *runOptions) submission(ctx context.Context) (sub heddle.Submission, war
 // oneStdin refuses to read standard input twice.
 func (o *runOptions) oneStdin() error {
 	times := 0
-	for _, name := range append(append([]string{o.File}, o.Contexts...), o.EnvFiles...) {
+	for _, name := range slices.Concat(o.Files, o.Contexts, o.EnvFiles) {
 		if name == "-" {
 			times++
 		}

@@ -26,8 +26,8 @@ func newPlan(f *factory, runF func(context.Context, *runOptions) error) *cobra.C
 		Use:   "plan -f FILE",
 		Short: "Show what would run, and what is missing for it, without running it",
 		Long: `Show what 'heddle run' with the same flags would run, without running it: the graph,
-the images, the values of the params, where required variables and context paths come
-from, and the executor. The exit code is 0 if nothing is missing, and 125 if something
+the images, the values of the params, where required variables and context paths, and
+values that are kept elsewhere (fromFile, fromEnv), come from, and the executor. The exit code is 0 if nothing is missing, and 125 if something
 is, or if the document is at fault.`,
 		Example: `  heddle plan -f job.yaml --param target=live --env TOKEN`,
 		Args:    noArgs,
@@ -36,8 +36,8 @@ is, or if the document is at fault.`,
 			if opts.Params, err = pairs(cmd, "param", params); err != nil {
 				return err
 			}
-			if opts.File == "" {
-				return usagef(cmd, "a document is needed: --file FILE")
+			if err := opts.checkInput(cmd); err != nil {
+				return err
 			}
 			return runF(cmd.Context(), opts)
 		},
@@ -61,6 +61,7 @@ type plan struct {
 	Images    []planImage `json:"images"`
 	Params    []planParam `json:"params"`
 	Variables []planNeed  `json:"variables"`
+	Sources   []planNeed  `json:"sources"` // of values that come from elsewhere
 	Context   []planNeed  `json:"context"`
 	Warnings  []string    `json:"warnings"`
 	Missing   []string    `json:"missing"`
@@ -110,7 +111,7 @@ func (o *runOptions) plan(ctx context.Context) (*plan, error) {
 	if err := o.oneStdin(); err != nil {
 		return nil, err
 	}
-	file, err := o.read(ctx, o.File)
+	files, err := o.readDocument(ctx, o.Files)
 	if err != nil {
 		return nil, err
 	}
@@ -122,14 +123,14 @@ func (o *runOptions) plan(ctx context.Context) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	declared, parsed, err := o.parseAnyway(file, given)
+	declared, parsed, err := o.parseAnyway(files, given)
 	if err != nil {
 		return nil, err
 	}
 	flow := parsed.Flow
 	p := &plan{
-		File: file.Name, Kind: flow.Kind, Name: flow.Name, Workflow: flow.Workflow, Start: flow.Start,
-		Images: []planImage{}, Params: declared, Variables: []planNeed{}, Context: []planNeed{},
+		File: names(files), Kind: flow.Kind, Name: flow.Name, Workflow: flow.Workflow, Start: flow.Start,
+		Images: []planImage{}, Params: declared, Variables: []planNeed{}, Sources: []planNeed{}, Context: []planNeed{},
 		Warnings: []string{}, Missing: []string{}, Graph: diagram.Text(flow, nil),
 	}
 	for _, fault := range parsed.Warnings {
@@ -146,19 +147,32 @@ func (o *runOptions) plan(ctx context.Context) (*plan, error) {
 	}
 	p.addMissing("the variable", p.Variables)
 	p.addMissing("the context path", p.Context)
+	in := heddle.Input{Env: env}
+	if o.Import {
+		in.Ambient = &heddle.Ambient{Ignore: o.IgnoreEnv}
+	}
+	p.addSources(ctx, flow, in, o.lookup)
 	var notes []string
 	p.Executor, notes, err = app.ChooseExecutor(ctx, o.Config.Executor, flow, o.variable)
 	p.Warnings = append(p.Warnings, notes...)
 	p.Why = whyExecutor(o.Config.Executor, p, err)
+	if err := app.CheckSources(p.Executor, flow, in, o.lookup); err != nil {
+		p.Missing = append(p.Missing, err.Error())
+	}
+	if p.Executor != "" {
+		if err := app.Fit(p.Executor, flow); err != nil {
+			p.Missing = append(p.Missing, err.Error())
+		}
+	}
 	return p, nil
 }
 
 // parseAnyway reads the document with something in place of each value that is
 // missing, so that all the rest can be shown.
-func (o *runOptions) parseAnyway(file manifest.File, given json.RawMessage) ([]planParam, *manifest.Result, error) {
+func (o *runOptions) parseAnyway(files []manifest.File, given json.RawMessage) ([]planParam, *manifest.Result, error) {
 	values := map[string]string{}
 	list := []planParam{}
-	for _, param := range manifest.Params(file.Name, file.Data) {
+	for _, param := range manifest.Params(files[0].Name, files[0].Data) {
 		row := planParam{Name: param.Name, Type: param.Type, Value: param.Default, Source: "default"}
 		value, isGiven := o.Params[param.Name]
 		switch {
@@ -175,11 +189,12 @@ func (o *runOptions) parseAnyway(file manifest.File, given json.RawMessage) ([]p
 	for name, value := range o.Params {
 		values[name] = value
 	}
-	options := manifest.Options{Workflow: o.Workflow, Step: o.Step, Params: values, Context: given}
-	parsed, err := manifest.Parse(file.Name, file.Data, options)
+	options := o.parseOptions(given)
+	options.Params = values
+	parsed, err := manifest.ParseFiles(files, options)
 	if err != nil { // tell what the document lacks as it is
 		options.Params = o.Params
-		_, err = manifest.Parse(file.Name, file.Data, options)
+		_, err = manifest.ParseFiles(files, options)
 	}
 	return list, parsed, err
 }
@@ -278,7 +293,8 @@ func (o *runOptions) variableSource(env map[string]string, step *heddle.Step, na
 		return "--import-current-env"
 	}
 	if step.Work != nil {
-		if _, ok := step.Work.Env[name]; ok {
+		_, set := step.Work.Env[name]
+		if _, comes := step.Work.From[name]; set || comes {
 			return "the document"
 		}
 	}
@@ -343,6 +359,7 @@ func (p *plan) table(w io.Writer) error {
 	section(w, []string{"IMAGE", "STEPS"}, images)
 	section(w, []string{"PARAM", "VALUE", "TYPE", "SOURCE"}, values)
 	section(w, []string{"VARIABLE", "STEPS", "SOURCE"}, needRows(p.Variables))
+	section(w, []string{"VALUE OF", "STEPS", "SOURCE"}, needRows(p.Sources))
 	section(w, []string{"CONTEXT PATH", "STEPS", "SOURCE"}, needRows(p.Context))
 	if len(p.Warnings) > 0 {
 		fmt.Fprintln(w)

@@ -63,6 +63,7 @@ heddle: missing: the context path gone (for start)
 			{Name: "OWN", Steps: start, Source: "the document"}, {Name: "FLAG", Steps: start, Source: "--env"}, {Name: "FILE", Steps: start, Source: "--env-file"},
 			{Name: "HERE", Steps: start, Source: "--import-current-env"}, {Name: "GONE", Steps: start, Source: "missing"},
 		},
+		Sources: []planNeed{},
 		Context: []planNeed{
 			{Name: "app.name", Steps: start, Source: "the document"}, {Name: "given", Steps: start, Source: "--context"},
 			{Name: "run_id", Steps: start, Source: "every context"}, {Name: "gone", Steps: start, Source: "missing"},
@@ -74,6 +75,43 @@ heddle: missing: the context path gone (for start)
 	}
 	if len(got.Missing) != 3 || len(got.Warnings) == 0 || !strings.Contains(got.Graph, "* start (a)\n      success -> b\n") {
 		t.Errorf("got %+v", got)
+	}
+}
+
+func TestPlanTellsWhichSecretsAreMissing(t *testing.T) {
+	t.Parallel()
+	dir := files(t, map[string]string{"token": "s3cret\n", "p.yaml": `kind: Pipeline
+env: {TOKEN: {fromFile: token}, GONE: {fromFile: gone}, GIVEN: {fromEnv: NO_SUCH}}
+jobs:
+  a: {image: i, run: x, env: {E: {fromEnv: HERE}, F: {fromEnv: NOT_HERE}, K: {fromSecret: n/k}}}
+  b: {image: i, run: x, env: {V: {fromOutput: a.v}}, dependsOn: [{job: a}]}
+`})
+	c := newConsole(t, "HERE=s3cret")
+	if code := c.run(t, "plan", "--executor", "process", "--env", "GIVEN=1", "-o", "json", "-f", filepath.Join(dir, "p.yaml")); code != exitTrouble {
+		t.Errorf("exit code %d", code)
+	}
+	var got plan
+	if err := json.Unmarshal(c.out.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	a, both := []string{"a"}, []string{"a", "b"}
+	want := []planNeed{
+		{Name: "E", Steps: a, Source: "variable HERE of heddle"}, {Name: "F", Steps: a, Source: "missing"},
+		{Name: "GONE", Steps: both, Source: "missing"}, {Name: "K", Steps: a, Source: "Kubernetes Secret n/k"},
+		{Name: "TOKEN", Steps: both, Source: "file " + filepath.Join(dir, "token")}, {Name: "V", Steps: []string{"b"}, Source: "output a.v"},
+	}
+	if diff := cmp.Diff(want, got.Sources); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+	wantTold := `heddle: missing: variable F: the variable NOT_HERE (fromEnv) is not set in the environment of heddle: set it where heddle is started (for a)
+heddle: missing: variable GONE: the file ` + filepath.Join(dir, "gone") + ` (fromFile) is not there: make it, or name another (for a, b)
+heddle: missing: step "a": the variable K comes from a Kubernetes Secret (fromSecret: n/k), which the process executor cannot read: give it a value with --env, or use fromFile or fromEnv
+`
+	if diff := cmp.Diff(wantTold, c.err.String()); diff != "" {
+		t.Errorf("told: -want +got\n%s", diff)
+	}
+	if strings.Contains(c.out.String(), "s3cret") {
+		t.Error("the plan shows a secret")
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -17,9 +18,11 @@ import (
 // kog's, with a few added.
 type runOptions struct {
 	*factory
-	File      string
+	Files     []string
 	Workflow  string
 	Step      string
+	Ignite    string
+	MaxVisits int
 	Params    map[string]string
 	Contexts  []string
 	Env       []string
@@ -54,6 +57,7 @@ is the result, a line of JSON. See 'heddle help exit-codes' for the exit code.`,
   heddle run -f https://example.com/job.yaml --context build.json --env STAGE=test
   heddle run -f job.yaml --workflow remediate
   heddle run -f job.yaml --import-current-env --ignore-env 'SECRET_*,TOKEN'
+  heddle run -f tasks.yaml -f ignitors.yaml --ignite nightly
   heddle run -f job.yaml --notifier console --notifier https://example.com/hook`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -84,9 +88,11 @@ is the result, a line of JSON. See 'heddle help exit-codes' for the exit code.`,
 
 // inputFlags binds the flags that say what is run and what it is given.
 func inputFlags(flags *pflag.FlagSet, o *runOptions, params *[]string) {
-	flags.StringVarP(&o.File, "file", "f", "", "the document: a file, a URL, or - for standard input (required)")
+	flags.StringArrayVarP(&o.Files, "file", "f", nil, "the document: a file, a URL, or - for standard input (required); may be repeated for Tasks and Ignitors")
 	flags.StringVar(&o.Workflow, "workflow", "", "run this workflow of a job file instead of its current_workflow")
 	flags.StringVar(&o.Step, "step", "", "begin with this step instead of current_step")
+	flags.StringVar(&o.Ignite, "ignite", "", "play the Tasks that this Ignitor starts (default: the only Ignitor)")
+	flags.IntVar(&o.MaxVisits, "max-visits", 0, "how often each Task may run, for those that lead back to themselves (default: 1000)")
 	flags.StringArrayVar(params, "param", nil, "a parameter of the document: NAME=VALUE; may be repeated")
 	flags.StringArrayVar(&o.Contexts, "context", nil, "file or URL merged over the document's context; may be repeated")
 	flags.StringArrayVar(&o.Env, "env", nil, "a variable for every step: NAME=VALUE, or NAME to copy it from here; may be repeated")
@@ -102,8 +108,8 @@ func remoteFlags(cmd *cobra.Command, o *logOptions) {
 
 // check finds what is wrong with the flags before anything is read.
 func (o *runOptions) check(cmd *cobra.Command) error {
-	if o.File == "" {
-		return usagef(cmd, "a document is needed: --file FILE")
+	if err := o.checkInput(cmd); err != nil {
+		return err
 	}
 	for _, target := range o.Notifiers {
 		if err := app.CheckNotifier(target, o.lookup); err != nil {
@@ -111,6 +117,17 @@ func (o *runOptions) check(cmd *cobra.Command) error {
 		}
 	}
 	return o.Log.check(cmd)
+}
+
+// checkInput finds what is wrong with the flags of [inputFlags].
+func (o *runOptions) checkInput(cmd *cobra.Command) error {
+	switch {
+	case len(o.Files) == 0 || slices.Contains(o.Files, ""):
+		return usagef(cmd, "a document is needed: --file FILE")
+	case o.MaxVisits < 0:
+		return usagef(cmd, "--max-visits: must be a positive number, is %d", o.MaxVisits)
+	}
+	return nil
 }
 
 func (o *logOptions) check(cmd *cobra.Command) error {

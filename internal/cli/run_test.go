@@ -49,7 +49,7 @@ func TestRunFlags(t *testing.T) {
 	}
 	got.factory = nil
 	want := &runOptions{
-		File: "job.yaml", Workflow: "w", Step: "s", Params: map[string]string{"p": "1"}, Contexts: []string{"a.json", "b.yaml"},
+		Files: []string{"job.yaml"}, Workflow: "w", Step: "s", Params: map[string]string{"p": "1"}, Contexts: []string{"a.json", "b.yaml"},
 		Env: []string{"A=1=2", "B,C"}, EnvFiles: []string{"x.env"}, Import: true, IgnoreEnv: []string{"A", "B*", "C"},
 		Volumes: []string{"/a:/b", "c:/d"}, Notifiers: []string{"console", "http://h/x"}, Labels: map[string]string{"k": "v"},
 		Log: logOptions{Remote: "syslog", RemoteAddr: "h:514"},

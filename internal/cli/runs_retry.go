@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/heddle/heddle"
+	"github.com/heddle/heddle/internal/app"
 	"github.com/heddle/heddle/internal/machine"
 	"github.com/heddle/heddle/internal/manifest"
 )
@@ -160,13 +161,13 @@ func (o *runsRetryOptions) submit(ctx context.Context, runs heddle.Runs, id hedd
 func editedFlow(document manifest.File, old heddle.RunDetail) (*heddle.Flow, error) {
 	options := manifest.Options{Context: old.Run.Input.Context}
 	if old.Flow != nil {
-		options.Workflow = old.Flow.Workflow
+		options.Workflow, options.Ignite = old.Flow.Workflow, old.Flow.Initiator
 	}
-	parsed, err := manifest.Parse(document.Name, document.Data, options)
+	parsed, err := manifest.ParseFiles([]manifest.File{document}, options)
 	if err != nil {
 		return nil, err
 	}
-	return parsed.Flow, nil
+	return parsed.Flow, app.Fit(old.Run.Executor, parsed.Flow)
 }
 
 // retriesAtOnce bounds how many of many retries are under way at once.

@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -99,7 +100,34 @@ func showRun(w io.Writer, d heddle.RunDetail, now time.Time) error {
 		return nil
 	}
 	fmt.Fprintln(w)
-	return stepTable(w, d, now)
+	if err := stepTable(w, d, now); err != nil {
+		return err
+	}
+	section(w, []string{"OUTPUT", "VALUE"}, outputRows(d))
+	return nil
+}
+
+// outputRows names what steps have put out, in flows that hand no context on. A text
+// is shown as it is, any other value as JSON; long ones are cut.
+func outputRows(d heddle.RunDetail) (rows [][]string) {
+	if d.Flow == nil || d.Flow.Context != nil {
+		return nil
+	}
+	for _, v := range d.Visits {
+		var named map[string]json.RawMessage
+		if len(v.Output) == 0 || json.Unmarshal(v.Output, &named) != nil {
+			continue
+		}
+		for _, name := range slices.Sorted(maps.Keys(named)) {
+			var value string
+			if named[name][0] != '"' || json.Unmarshal(named[name], &value) != nil {
+				value = string(named[name])
+			}
+			value, _ = clip(value, 80)
+			rows = append(rows, []string{visitName(d.Flow, v) + "." + name, value})
+		}
+	}
+	return rows
 }
 
 // culprit returns the visit from which a run has its outcome, if that is not good

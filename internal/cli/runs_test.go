@@ -275,3 +275,24 @@ func TestDoctor(t *testing.T) {
 		t.Errorf("exit code %d, %q", code, c.out.String())
 	}
 }
+
+func TestShowTellsOutputs(t *testing.T) {
+	t.Parallel()
+	d := heddle.RunDetail{
+		Flow: &heddle.Flow{Steps: []heddle.Step{
+			{Name: "a", Work: &heddle.Work{}}, {Name: "m", Matrix: &heddle.Matrix{}}, {Name: "m[]", Group: "m", Work: &heddle.Work{}},
+		}},
+		Visits: []heddle.Visit{
+			{Step: "a", Nth: 1, Output: []byte(`{"v":"1.0","n":null,"list":[1]}`)}, {Step: "m", Nth: 1},
+			{Step: "m[]", Index: 1, Nth: 1, Output: []byte(`{"v":"` + strings.Repeat("x", 100) + `"}`)},
+		},
+	}
+	want := [][]string{{"a.list", "[1]"}, {"a.n", "null"}, {"a.v", "1.0"}, {"m[1].v", strings.Repeat("x", 79) + "…"}}
+	if diff := cmp.Diff(want, outputRows(d)); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+	d.Flow.Context = []byte("{}")
+	if rows := outputRows(d); rows != nil {
+		t.Errorf("the changes of a context are shown: %v", rows)
+	}
+}

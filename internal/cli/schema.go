@@ -8,9 +8,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/heddle/heddle/internal/manifest/chain"
 	"github.com/heddle/heddle/internal/manifest/doc"
 	"github.com/heddle/heddle/internal/manifest/jobfile"
 	"github.com/heddle/heddle/internal/manifest/pipeline"
+	"github.com/heddle/heddle/internal/manifest/reactivejob"
+	"github.com/heddle/heddle/internal/manifest/taskdef"
 	"github.com/heddle/heddle/internal/scenario"
 )
 
@@ -31,6 +34,10 @@ func schemaKinds() []schemaKind {
 	return []schemaKind{
 		{Kind: "job", What: "job files (kog's, with Heddle's keys)", schema: jobfile.Schema()},
 		{Kind: "pipeline", What: "pipelines (chainr's, with Heddle's keys)", schema: pipeline.Schema()},
+		{Kind: "taskdefinition", What: "task definitions (rego's)", schema: taskdef.Schema()},
+		{Kind: "task", What: "Tasks (orcaoperator's)", schema: chain.TaskSchema()},
+		{Kind: "ignitor", What: "Ignitors (orcaoperator's)", schema: chain.IgnitorSchema()},
+		{Kind: "reactivejob", What: "ReactiveJobs (reactivejob-operator's)", schema: reactivejob.Schema()},
 		{Kind: "test", What: "scenarios for heddle test", schema: scenario.Schema()},
 	}
 }

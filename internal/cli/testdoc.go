@@ -213,7 +213,7 @@ func (o *testOptions) test(ctx context.Context, pair testPair) (testedFile, erro
 	if err != nil {
 		return testedFile{}, err
 	}
-	results, err := scenarios.Run(manifest.File{Name: document.Name, Data: document.Data})
+	results, err := scenarios.Run(document)
 	return testedFile{File: pair.file.Name, Document: document.Name, Scenarios: results}, err
 }
 

@@ -27,8 +27,8 @@ func newValidate(f *factory, runF func(context.Context, *validateOptions) error)
 	cmd := &cobra.Command{
 		Use:   "validate FILE...",
 		Short: "Find every fault of documents without running them",
-		Long: `Find every fault of documents, with line and column, without running them. The
-exit code is 0 when all are good, warnings or not, and 125 when one is not.`,
+		Long: `Find every fault of documents, with line and column, without running them. Files of
+Tasks and Ignitors are looked at together. The exit code is 0 when all are good, warnings or not, and 125 when one is not.`,
 		Example: `  heddle validate job.yaml other.json
   curl -s https://example.com/job.yaml | heddle validate -`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -64,8 +64,7 @@ type validation struct {
 func runValidate(ctx context.Context, o *validateOptions) error {
 	found := make([]validation, 0, len(o.Files))
 	good := true
-	for _, name := range o.Files {
-		v := o.validate(ctx, name)
+	for _, v := range o.validateAll(ctx) {
 		good = good && v.Valid
 		found = append(found, v)
 	}
@@ -88,19 +87,45 @@ func runValidate(ctx context.Context, o *validateOptions) error {
 	return exitError(exitTrouble)
 }
 
-// validate looks at one document. What keeps it from being read is a fault of its
+// validateAll looks at each document; all files that hold Tasks and Ignitors are one,
+// in the place of the first.
+func (o *validateOptions) validateAll(ctx context.Context) []validation {
+	var documents [][]manifest.File
+	found := map[int]error{} // why a document could not be read
+	parts := -1
+	for _, name := range o.Files {
+		file, err := o.read(ctx, name)
+		switch {
+		case err != nil:
+			found[len(documents)] = err
+		case !manifest.IsPart(file):
+		case parts >= 0:
+			documents[parts] = append(documents[parts], file)
+			continue
+		default:
+			parts = len(documents)
+		}
+		documents = append(documents, []manifest.File{file})
+	}
+	all := make([]validation, len(documents))
+	for i, files := range documents {
+		all[i] = o.validate(files, found[i])
+	}
+	return all
+}
+
+// validate looks at one document. What kept it from being read is a fault of its
 // first line.
-func (o *validateOptions) validate(ctx context.Context, name string) validation {
-	file, err := o.read(ctx, name)
-	v := validation{File: file.Name, Faults: []doc.Fault{}}
+func (o *validateOptions) validate(files []manifest.File, err error) validation {
+	v := validation{File: names(files), Faults: []doc.Fault{}}
 	var parsed *manifest.Result
 	if err == nil {
-		parsed, err = manifest.Parse(file.Name, file.Data, manifest.Options{Workflow: o.Workflow, Params: o.Params})
+		parsed, err = manifest.ParseFiles(files, manifest.Options{Workflow: o.Workflow, Params: o.Params, Look: true})
 	}
 	if err != nil {
 		var faults doc.Error
 		if !errors.As(err, &faults) {
-			faults = doc.Error{{File: file.Name, Line: 1, Column: 1, Message: err.Error(), Severity: doc.SeverityError}}
+			faults = doc.Error{{File: v.File, Line: 1, Column: 1, Message: err.Error(), Severity: doc.SeverityError}}
 		}
 		v.Faults = faults
 		return v

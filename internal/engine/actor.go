@@ -211,6 +211,9 @@ func (a *actor) flush() bool {
 	a.seq++
 	a.tellCreated(nil)
 	a.do(effects)
+	if change.Run.State == heddle.RunEnded && a.state.Flow().Shared {
+		a.exec.unshare(a.id)
+	}
 	if len(change.Notices) > 0 && a.e.opts.Notices != nil {
 		a.e.opts.Notices(change.Notices)
 	}
@@ -270,13 +273,16 @@ func (a *actor) leave() {
 func (a *actor) spec(start machine.Start) executor.Spec {
 	run := a.state.Run()
 	work := *start.Step.Work
-	work.Env = start.Env
+	work.Env, work.From = start.Env, start.From
 	work.Env["HEDDLE_RUN"], work.Env["HEDDLE_STEP"] = string(run.ID), start.Step.Name
 	work.Env["HEDDLE_ATTEMPT"] = string(start.Attempt.ID)
 	spec := executor.Spec{
 		Attempt: start.Attempt.ID, Place: start.Attempt.Place, Step: start.Step.Name, Work: work,
 		Timeout: start.Step.Timeout, Grace: a.e.opts.Grace, Volumes: run.Input.Volumes,
 		Labels: map[string]string{"heddle.dev/run": string(run.ID), "heddle.dev/step": start.Step.Name},
+	}
+	if a.state.Flow().Shared {
+		spec.Shared = run.ID
 	}
 	if start.Context != nil && start.Env["KOG_CONTEXT"] == "" {
 		spec.Files = []executor.File{{Env: "KOG_CONTEXT_FILE", Name: "context.json", Data: start.Context}}

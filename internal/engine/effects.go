@@ -7,6 +7,7 @@ import (
 	"github.com/heddle/heddle"
 	"github.com/heddle/heddle/internal/executor"
 	"github.com/heddle/heddle/internal/machine"
+	"github.com/heddle/heddle/internal/secret"
 	"github.com/heddle/heddle/internal/store"
 )
 
@@ -19,7 +20,7 @@ type starting struct {
 
 // do performs effects, whose change is committed by now.
 func (a *actor) do(effects []machine.Effect) {
-	adopt := map[string][]heddle.Attempt{} // by place
+	adopt := map[string][]machine.Adopt{} // by place
 	var release []heddle.AttemptID
 	var asks []store.Ask
 	for _, effect := range effects {
@@ -29,7 +30,7 @@ func (a *actor) do(effects []machine.Effect) {
 		case machine.Stop:
 			a.stop(effect)
 		case machine.Adopt:
-			adopt[effect.Attempt.Place] = append(adopt[effect.Attempt.Place], effect.Attempt)
+			adopt[effect.Attempt.Place] = append(adopt[effect.Attempt.Place], effect)
 			a.starts[effect.Attempt.ID] = &starting{answered: make(chan struct{})}
 		case machine.Release:
 			release = append(release, effect.Attempt)
@@ -41,8 +42,8 @@ func (a *actor) do(effects []machine.Effect) {
 	if len(asks) > 0 {
 		a.ask(asks)
 	}
-	for _, attempts := range adopt { // a place that cannot be seen holds up no other
-		a.adopt(attempts)
+	for _, effects := range adopt { // a place that cannot be seen holds up no other
+		a.adopt(effects)
 	}
 	if len(release) > 0 {
 		a.exec.release(release)
@@ -57,32 +58,78 @@ func (a *actor) start(effect machine.Start) {
 	a.e.tasks.Go(func() {
 		defer giveUp()
 		defer close(s.answered)
-		a.startUntilAnswered(ctx, exec, spec)
+		complete := false
+		a.startUntilAnswered(ctx, spec.Attempt, func() error {
+			if effect.Refuse != "" {
+				return &executor.Refusal{Message: effect.Refuse}
+			}
+			if !complete { // once: a start is repeated with the same spec
+				err := a.e.unveil(ctx, &spec)
+				if _, refused := executor.Refused(err); refused && effect.Again {
+					// With its secret gone it cannot be started; it may run all the same.
+					return exec.Adopt(ctx, []executor.Adoption{{Attempt: effect.Attempt, Mask: spec.Mask}})
+				}
+				if err != nil {
+					return err
+				}
+				complete = true
+			}
+			return exec.Start(ctx, spec)
+		})
 	})
+}
+
+// unveil gives the spec the values of its variables that come from outside; that one
+// is missing is a refusal. What is left in From is the executor's to look up.
+func (e *Engine) unveil(ctx context.Context, spec *executor.Spec) error {
+	values, err := secret.Resolve(ctx, spec.Work.From, e.opts.LookupEnv)
+	spec.Mask = secret.Masks(values)
+	if heddle.CodeOf(err) == heddle.CodeNotFound {
+		return &executor.Refusal{Message: "not started: " + err.Error()}
+	}
+	if err != nil {
+		return err
+	}
+	for name, value := range values {
+		spec.Work.Env[name] = value
+		delete(spec.Work.From, name)
+	}
+	if w := &spec.Work; w.Expand {
+		w.Entrypoint, w.Command = expanded(w.Entrypoint, w.Env), expanded(w.Command, w.Env)
+	}
+	return nil
+}
+
+func expanded(words []string, env map[string]string) []string {
+	var out []string // the words are those of the flow, and stay
+	for _, word := range words {
+		out = append(out, heddle.Expand(word, env))
+	}
+	return out
 }
 
 // startUntilAnswered repeats the start until the executor has acknowledged or
 // refused the attempt, or ctx is done: the attempt is to be stopped, and the executor
 // has not answered for as long as the grace, or the engine stops.
-func (a *actor) startUntilAnswered(ctx context.Context, exec executor.Executor, spec executor.Spec) {
+func (a *actor) startUntilAnswered(ctx context.Context, id heddle.AttemptID, start func() error) {
 	for delay := 50 * time.Millisecond; ; delay = min(2*delay, 5*time.Second) {
-		err := exec.Start(ctx, spec)
+		err := start()
 		if err == nil {
-			a.post(machine.Acknowledged{Attempt: spec.Attempt})
+			a.post(machine.Acknowledged{Attempt: id})
 			return
 		}
 		if message, refused := executor.Refused(err); refused {
-			a.post(machine.Ended{Attempt: spec.Attempt, Exit: heddle.Exit{Reason: heddle.Refused, Message: message}})
+			a.post(machine.Ended{Attempt: id, Exit: heddle.Exit{Reason: heddle.Refused, Message: message}})
 			return
 		}
 		if ctx.Err() == nil {
-			a.e.log.Warn("the executor does not answer; trying again", "run_id", a.id, "attempt", spec.Attempt, "error", err)
+			a.e.log.Warn("the executor does not answer; trying again", "run_id", a.id, "attempt", id, "error", err)
 		}
 		select {
 		case <-time.After(delay):
 		case <-ctx.Done():
 			if a.e.ctx.Err() == nil {
-				a.post(machine.Ended{Attempt: spec.Attempt, Exit: heddle.Exit{
+				a.post(machine.Ended{Attempt: id, Exit: heddle.Exit{
 					Reason: heddle.Stopped, Message: "stopped before the executor answered: " + err.Error(),
 				}})
 			}
@@ -115,15 +162,22 @@ func (a *actor) stop(effect machine.Stop) {
 	})
 }
 
-func (a *actor) adopt(attempts []heddle.Attempt) {
+func (a *actor) adopt(effects []machine.Adopt) {
 	var waiting []*starting
-	var adoptions []executor.Adoption
-	for _, attempt := range attempts {
-		adoptions = append(adoptions, executor.Adoption{Attempt: attempt})
-		waiting = append(waiting, a.starts[attempt.ID])
+	for _, effect := range effects {
+		waiting = append(waiting, a.starts[effect.Attempt.ID])
 	}
 	exec := a.exec
 	a.e.tasks.Go(func() {
+		adoptions := make([]executor.Adoption, len(effects))
+		for i, effect := range effects {
+			values, err := secret.Resolve(a.e.ctx, effect.From, a.e.opts.LookupEnv)
+			if err != nil && a.e.ctx.Err() == nil {
+				a.e.log.Warn("a secret of a program that runs is gone: its value cannot be masked from here on",
+					"run_id", a.id, "attempt", effect.Attempt.ID, "error", err)
+			}
+			adoptions[i] = executor.Adoption{Attempt: effect.Attempt, Mask: secret.Masks(values)}
+		}
 		a.e.persist("adopting attempts", func(ctx context.Context) error { return exec.Adopt(ctx, adoptions) })
 		for _, s := range waiting {
 			close(s.answered)

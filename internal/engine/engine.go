@@ -31,6 +31,12 @@ type Options struct {
 	// Ambient is the environment from which runs that ask for it get variables, in
 	// the form of os.Environ.
 	Ambient []string
+	// LookupEnv reads a variable of the engine's own environment, for variables of
+	// steps that come from there. Nil: none is set.
+	LookupEnv func(name string) (string, bool)
+	// Check says whether the executor of a submission, which is complete, can run its
+	// flow, before a run is accepted. Nil: each can run each.
+	Check func(sub *heddle.Submission) error
 	// Notices is given what is to be told to others once that is committed; nil: nobody.
 	Notices func([]heddle.Notice)
 	// Observer is told what the engine does; nil: nobody is.
@@ -70,6 +76,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Batch <= 0 {
 		o.Batch = 256
+	}
+	if o.LookupEnv == nil {
+		o.LookupEnv = func(string) (string, bool) { return "", false }
+	}
+	if o.Check == nil {
+		o.Check = func(*heddle.Submission) error { return nil }
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -178,6 +190,9 @@ func (e *Engine) Submit(ctx context.Context, sub heddle.Submission) (heddle.Run,
 	}
 	hash, graph, err := e.graph(sub.Flow)
 	if err != nil {
+		return heddle.Run{}, err
+	}
+	if err := e.opts.Check(&sub); err != nil {
 		return heddle.Run{}, err
 	}
 	if err := e.checkPools(ctx, sub.Flow); err != nil {

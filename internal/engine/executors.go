@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/heddle/heddle"
@@ -10,14 +11,16 @@ import (
 	"github.com/heddle/heddle/internal/machine"
 )
 
-// opened is an executor in use, with the line of attempts to be released.
+// opened is an executor in use, with the lines of attempts to be released and of runs
+// whose directories are to be deleted.
 type opened struct {
 	executor.Executor
 	e *Engine
 
 	mu       sync.Mutex
 	line     []heddle.AttemptID
-	draining chan struct{} // closed when the line is empty; nil: it is
+	over     []heddle.RunID
+	draining chan struct{} // closed when both are empty; nil: they are
 }
 
 // executor returns the executor of that name, opening it at its first use. That may
@@ -44,6 +47,9 @@ func (e *Engine) executor(name string) (*opened, error) {
 	e.executors[name] = x
 	if lister, ok := exec.(executor.Lister); ok {
 		e.tasks.Go(func() { x.sweep(lister) })
+	}
+	if sharer, ok := exec.(executor.Sharer); ok {
+		e.tasks.Go(func() { x.sweepShares(sharer) })
 	}
 	return x, nil
 }
@@ -79,9 +85,20 @@ func (e *Engine) report(r executor.Report) {
 // release lets go of attempts in the background, many at a time: it is not on the
 // way from one step to the next.
 func (x *opened) release(ids []heddle.AttemptID) {
+	x.queue(ids, nil)
+}
+
+// unshare has the directories that runs had in common deleted, likewise.
+func (x *opened) unshare(runs ...heddle.RunID) {
+	if _, ok := x.Executor.(executor.Sharer); ok {
+		x.queue(nil, runs)
+	}
+}
+
+func (x *opened) queue(ids []heddle.AttemptID, over []heddle.RunID) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.line = append(x.line, ids...)
+	x.line, x.over = append(x.line, ids...), append(x.over, over...)
 	if x.draining == nil {
 		x.draining = make(chan struct{})
 		x.e.tasks.Go(x.drain)
@@ -106,21 +123,53 @@ func (x *opened) settle(limit <-chan struct{}) {
 func (x *opened) drain() {
 	for {
 		x.mu.Lock()
-		ids := x.line
-		x.line = nil
-		if len(ids) == 0 {
+		ids, over := x.line, x.over
+		x.line, x.over = nil, nil
+		if len(ids)+len(over) == 0 {
 			close(x.draining)
 			x.draining = nil
 			x.mu.Unlock()
 			return
 		}
 		x.mu.Unlock()
-		if err := x.Release(x.e.ctx, ids); err != nil {
-			// What is left behind is swept up when the executor is next opened.
-			x.e.log.Debug("releasing attempts failed", "error", err)
+		// What is left behind is swept up when the executor is next opened.
+		if len(ids) > 0 {
+			if err := x.Release(x.e.ctx, ids); err != nil {
+				x.e.log.Debug("releasing attempts failed", "error", err)
+			}
+		}
+		if sharer, ok := x.Executor.(executor.Sharer); ok && len(over) > 0 {
+			if err := sharer.Unshare(x.e.ctx, over); err != nil {
+				x.e.log.Debug("deleting the directories of runs failed", "error", err)
+			}
 		}
 	}
 }
+
+// sweepShares deletes the directories of runs that have ended, as far as the store
+// knows them: others may belong to somebody else.
+func (x *opened) sweepShares(sharer executor.Sharer) {
+	runs, err := sharer.Shares(x.e.ctx)
+	if err != nil {
+		x.e.log.Debug("listing the directories of runs failed", "error", err)
+		return
+	}
+	for ids := range slices.Chunk(runs, sweepBatch) {
+		page, err := x.e.opts.History.Runs(x.e.ctx, heddle.RunFilter{
+			IDs: ids, States: []heddle.RunState{heddle.RunEnded}, Limit: len(ids),
+		})
+		if err != nil {
+			x.e.log.Debug("looking up the runs of directories failed", "error", err)
+			return
+		}
+		for i := range page.Runs {
+			x.unshare(page.Runs[i].ID)
+		}
+	}
+}
+
+// sweepBatch is how many leftovers are looked up at once.
+const sweepBatch = 500
 
 // sweep releases what a crash between a commit and its release left behind.
 func (x *opened) sweep(lister executor.Lister) {
@@ -129,10 +178,7 @@ func (x *opened) sweep(lister executor.Lister) {
 		x.e.log.Debug("listing what an executor holds failed", "error", err)
 		return
 	}
-	const batch = 500
-	for len(held) > 0 {
-		ids := held[:min(batch, len(held))]
-		held = held[len(ids):]
+	for ids := range slices.Chunk(held, sweepBatch) {
 		status, err := x.e.opts.History.AttemptStatus(x.e.ctx, ids)
 		if err != nil {
 			x.e.log.Debug("looking up what an executor holds failed", "error", err)

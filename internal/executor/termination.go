@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/heddle/heddle"
 )
 
 // MaxTermination is how much of a termination file counts, in bytes: its end, as
@@ -40,6 +42,15 @@ func Termination(end []byte, mask *Masker) string {
 	return valid
 }
 
+// SetTermination puts the [Termination] of a file into exit, and whether that may not
+// be all of the file.
+func SetTermination(exit *heddle.Exit, end []byte, mask *Masker) {
+	exit.Termination, exit.TerminationFault = Termination(end, mask), ""
+	if len(end) >= MaxTermination {
+		exit.TerminationFault = fmt.Sprintf("it has %d bytes or more", MaxTermination)
+	}
+}
+
 // TerminationWindow is how many bytes at the end of a termination file are needed
 // for [Termination].
 func TerminationWindow(mask *Masker) int64 {
@@ -49,19 +60,21 @@ func TerminationWindow(mask *Masker) int64 {
 	return MaxTermination + int64(mask.longest)
 }
 
-// ReadTermination returns the [Termination] of the file at path, of which no more
-// than its end is read. A file that does not exist is an empty one. What a program
+// ReadTermination puts the [Termination] of the file at path into exit; no more than
+// the file's end is read. A file that does not exist is an empty one. What a program
 // has put in its place, such as a link, a directory or a pipe, is an error and not
 // followed or waited for.
-func ReadTermination(path string, mask *Masker) (string, error) {
+func ReadTermination(exit *heddle.Exit, path string, mask *Masker) error {
 	end, err := readEnd(path, TerminationWindow(mask))
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
+		return nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("reading the termination file: %w", err)
+		exit.TerminationFault = mask.String(err.Error())
+		return fmt.Errorf("reading the termination file: %w", err)
 	}
-	return Termination(end, mask), nil
+	SetTermination(exit, end, mask)
+	return nil
 }
 
 func readEnd(path string, window int64) ([]byte, error) {

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/heddle/heddle"
 )
 
 func TestReadTermination(t *testing.T) {
@@ -38,11 +40,14 @@ func TestReadTermination(t *testing.T) {
 			if err := os.WriteFile(path, []byte(tc.content), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			got, err := ReadTermination(path, NewMasker(tc.mask))
-			if err != nil {
+			exit := heddle.Exit{TerminationFault: "of before"}
+			if err := ReadTermination(&exit, path, NewMasker(tc.mask)); err != nil {
 				t.Fatal(err)
 			}
-			if d := cmp.Diff(tc.want, got); d != "" {
+			if full := len(tc.content) >= MaxTermination; full != (exit.TerminationFault != "") {
+				t.Errorf("of %d bytes the fault is %q", len(tc.content), exit.TerminationFault)
+			}
+			if d := cmp.Diff(tc.want, exit.Termination); d != "" {
 				t.Errorf("(-want +got):\n%s", d)
 			}
 		})
@@ -52,17 +57,18 @@ func TestReadTermination(t *testing.T) {
 func TestReadTerminationOfWhatIsNoFile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if got, err := ReadTermination(filepath.Join(dir, "none"), nil); got != "" || err != nil {
-		t.Errorf("of nothing: got %q, %v", got, err)
+	var exit heddle.Exit
+	if err := ReadTermination(&exit, filepath.Join(dir, "none"), nil); exit.Termination+exit.TerminationFault != "" || err != nil {
+		t.Errorf("of nothing: got %+v, %v", exit, err)
 	}
-	if _, err := ReadTermination(dir, nil); err == nil {
+	if err := ReadTermination(&exit, dir, nil); err == nil || exit.TerminationFault == "" {
 		t.Error("of a directory: want an error")
 	}
 	link := filepath.Join(dir, "link")
 	if err := os.Symlink("/etc/passwd", link); err != nil {
 		t.Skip(err)
 	}
-	if got, err := ReadTermination(link, nil); err == nil {
-		t.Errorf("of a link: got %q, want an error", got)
+	if err := ReadTermination(&exit, link, nil); err == nil || exit.Termination != "" {
+		t.Errorf("of a link: got %q, want an error", exit.Termination)
 	}
 }

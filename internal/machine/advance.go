@@ -25,6 +25,7 @@ type fire struct {
 type origin struct {
 	cause int // visit number; 0: the start of the run
 	fold  *fold
+	lead  *lead
 	idle  int // visits just before it, in a row, that could not run
 }
 
@@ -108,7 +109,7 @@ func (s *State) begin(retry *heddle.RetryPlan, now time.Time) error {
 	}
 	for _, i := range s.g.starts {
 		s.steps[i].coming--
-		if err := s.openStep(i, 0, origin{fold: start}, now); err != nil {
+		if err := s.openStep(i, 0, origin{fold: start, lead: s.startLead()}, now); err != nil {
 			return err
 		}
 	}
@@ -162,7 +163,9 @@ func (s *State) place(at string, now time.Time) error {
 }
 
 func (s *State) startEffect(v *visit) (Start, error) {
-	e := Start{Attempt: *v.attempt, Visit: v.Visit, Step: s.g.step(v.step), Env: s.env(v)}
+	e := Start{Attempt: *v.attempt, Visit: v.Visit, Step: s.g.step(v.step)}
+	e.Env, e.From = s.env(v)
+	e.Refuse = s.fetch(v, e.Env, e.From)
 	if v.fold == nil {
 		return e, nil
 	}
@@ -171,7 +174,7 @@ func (s *State) startEffect(v *visit) (Start, error) {
 		return Start{}, err
 	}
 	e.Context = text
-	contextEnv(e.Env, text)
+	contextEnv(e.Env, e.From, text)
 	return e, nil
 }
 
@@ -221,12 +224,14 @@ func (s *State) ended(id heddle.AttemptID, exit *heddle.Exit, now time.Time) err
 		exit.Message = "stopped: " + a.Stop
 	}
 	j := judge(step, exit)
-	output, err := returned(j.output)
+	var err error
+	if v.fold == nil {
+		j, err = s.putOut(step, exit, j)
+	} else {
+		j.output, err = returned(j.output)
+	}
 	if err != nil {
 		return err
-	}
-	if v.fold == nil {
-		output = nil // the flow hands none on
 	}
 	a.Status, a.ExitCode, a.Message, a.Infra = j.status, exit.Code, j.message, j.infra
 	a.Ended = exit.Ended
@@ -255,10 +260,10 @@ func (s *State) ended(id heddle.AttemptID, exit *heddle.Exit, now time.Time) err
 		a.Message = fmt.Sprintf("the result line says success, the program ended with exit code %d", exit.Code)
 		s.out.attempt(a, true)
 	}
-	if j.output = output; len(output) > heddle.MaxOutput {
+	if len(j.output) > heddle.MaxOutput {
 		j = judgement{
 			outcome: heddle.Failure, code: max(exit.Code, 1),
-			message: fmt.Sprintf("the context that it returned has %d bytes, more than the %d that are allowed", len(output), heddle.MaxOutput),
+			message: fmt.Sprintf("the context that it returned has %d bytes, more than the %d that are allowed", len(j.output), heddle.MaxOutput),
 		}
 	}
 	return s.settle(v, j, now)

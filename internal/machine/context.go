@@ -137,10 +137,12 @@ func lookup(object any, path string) bool {
 }
 
 // contextEnv sets KOG_CONTEXT unless the text is too long for one variable.
-func contextEnv(env map[string]string, text []byte) {
+func contextEnv(env map[string]string, from map[string]heddle.Source, text []byte) {
 	const name = "KOG_CONTEXT"
-	delete(env, name)
-	delete(env, "KOG_CONTEXT_FILE") // a step that has the one has not the other
+	for _, taken := range []string{name, "KOG_CONTEXT_FILE"} { // a step that has the one has not the other
+		delete(env, taken)
+		delete(from, taken)
+	}
 	if len(name)+1+base64.StdEncoding.EncodedLen(len(text))+1 <= maxEnvString {
 		env[name] = base64.StdEncoding.EncodeToString(text)
 	}

@@ -122,10 +122,17 @@ type (
 		Attempt heddle.Attempt
 		Visit   heddle.Visit
 		Step    *heddle.Step
-		// Env is complete but for what the executor adds. Context is the JSON text
-		// that the step receives; nil when the flow hands none on.
+		// Env is complete but for what the executor adds and what From names, which
+		// is to be looked up outside the run. Context is the JSON text that the step
+		// receives; nil when the flow hands none on.
 		Env     map[string]string
+		From    map[string]heddle.Source
 		Context []byte
+		// Refuse says why the attempt cannot be started: an output that it asks for
+		// is not there. It is to be told as ended, with [heddle.Refused].
+		Refuse string
+		// Again: the executor may have started it before a restart.
+		Again bool
 	}
 	// Stop tells the executor to end an attempt.
 	Stop struct {
@@ -133,7 +140,10 @@ type (
 		Reason  string
 	}
 	// Adopt tells the executor to take an acknowledged attempt over after a restart.
-	Adopt struct{ Attempt heddle.Attempt }
+	Adopt struct {
+		Attempt heddle.Attempt
+		From    map[string]heddle.Source // as in Start
+	}
 	// Release tells the executor that an attempt's end is committed.
 	Release struct{ Attempt heddle.AttemptID }
 	// Ask asks the store for what is shared with other runs, and is answered by

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"time"
 
 	"pgregory.net/rapid"
@@ -205,7 +206,27 @@ func (d drawn) dag(mixed bool) *heddle.Flow {
 		}
 	}
 	d.finals(f)
+	if !mixed && !d.plain {
+		d.outputs(f)
+	}
 	return f
+}
+
+// outputs has steps ask for outputs of those that they wait for, which may have none.
+func (d drawn) outputs(f *heddle.Flow) {
+	for _, e := range f.Edges {
+		to := slices.IndexFunc(f.Steps, func(s heddle.Step) bool { return s.Name == e.To })
+		from := slices.IndexFunc(f.Steps, func(s heddle.Step) bool { return s.Name == e.From })
+		if f.Context != nil || f.Steps[to].Work == nil || f.Steps[from].Work == nil && f.Steps[from].Matrix == nil || !d.often(30, "output") {
+			continue
+		}
+		if f.Steps[from].Work == nil {
+			from++ // the member of a matrix stands behind it
+		}
+		f.Steps[from].Work.Message = &heddle.MessageFile{Env: "OUT"}
+		name := []string{"message", "rc", "context", "none"}[d.number(0, 3, "which")]
+		f.Steps[to].Work.From = map[string]heddle.Source{"GIVEN": {Output: e.From + "." + name}}
+	}
 }
 
 // machine draws a state machine.

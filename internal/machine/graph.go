@@ -17,10 +17,12 @@ type Graph struct {
 	members [][]int // by step: the members of a group
 	entries [][]int // by step: the members that open with their group
 	starts  []int
-	finals  []int  // finally steps that no other leads to
-	needy   int    // how many steps may turn out not to be able to run
-	final   []bool // by step: it, or the group around it, is a finally step
-	asks    bool   // it has a concurrency key, or steps with pools
+	finals  []int             // finally steps that no other leads to
+	needy   int               // how many steps may turn out not to be able to run
+	final   []bool            // by step: it, or the group around it, is a finally step
+	asked   []map[string]bool // by step: its outputs that others ask for; nil: none
+	causes  bool              // some step asks for what led to it
+	asks    bool              // it has a concurrency key, or steps with pools
 }
 
 type edge struct {
@@ -78,6 +80,9 @@ func Compile(flow *heddle.Flow) (*Graph, error) {
 		return nil, err
 	}
 	if err := g.linkEntries(); err != nil {
+		return nil, err
+	}
+	if err := g.linkSources(); err != nil {
 		return nil, err
 	}
 	return g, g.checkAcyclic()

@@ -24,7 +24,7 @@ func (s *State) enterGroup(v *visit, now time.Time) error {
 			if s.steps[i].visits[index] > 0 {
 				continue // taken over, in a retry
 			}
-			if err := s.openStep(i, index, origin{cause: v.No, fold: v.fold}, now); err != nil {
+			if err := s.openStep(i, index, origin{cause: v.No, fold: v.fold, lead: v.lead}, now); err != nil {
 				return err
 			}
 		}

@@ -35,6 +35,12 @@ func Restore(g *Graph, run heddle.Run, visits []heddle.Visit, attempts []heddle.
 	if err := s.restoreFolds(visits); err != nil {
 		return nil, nil, err
 	}
+	if s.g.causes {
+		byNo := numbered(visits)
+		for _, v := range s.live {
+			v.lead = s.leadTo(v, byNo)
+		}
+	}
 	if err := s.restoreQueues(); err != nil {
 		return nil, nil, err
 	}
@@ -199,9 +205,12 @@ func (s *State) recover() ([]Effect, error) {
 			if err != nil {
 				return nil, err
 			}
+			start.Again = true
 			effects = append(effects, start)
 		} else {
-			effects = append(effects, Adopt{Attempt: *v.attempt})
+			env, from := s.env(v)
+			_ = s.fetch(v, env, from) // it has started: what matters is what else it was given
+			effects = append(effects, Adopt{Attempt: *v.attempt, From: from})
 		}
 		if v.attempt.Stop != "" {
 			effects = append(effects, Stop{Attempt: v.attempt.ID, Reason: v.attempt.Stop})

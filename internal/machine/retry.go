@@ -294,6 +294,9 @@ func sameWork(a, b *heddle.Work) bool {
 		if w.Env == nil {
 			w.Env = map[string]string{}
 		}
+		if len(w.From) == 0 {
+			w.From = nil
+		}
 	}
 	return reflect.DeepEqual(x, y)
 }

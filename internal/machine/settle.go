@@ -74,7 +74,7 @@ func (s *State) newVisit(i, index int, from origin, now time.Time) *visit {
 	}
 	st.visits[index]++
 	s.run.Visits++
-	return &visit{step: i, fold: from.fold, Visit: heddle.Visit{
+	return &visit{step: i, fold: from.fold, lead: from.lead, Visit: heddle.Visit{
 		No: s.run.Visits, Step: s.g.step(i).Name, Index: index, Nth: st.visits[index], Cause: from.cause, Opened: now,
 	}}
 }
@@ -135,7 +135,7 @@ func (s *State) leads(i int) bool { return !s.only || s.g.parent[i] >= 0 }
 
 // fire sends the outcome of a settled visit along all edges of its step.
 func (s *State) fire(v *visit, after *fold) {
-	from := origin{cause: v.No, fold: after, idle: v.idle}
+	from := origin{cause: v.No, fold: after, lead: s.leadOf(&v.Visit), idle: v.idle}
 	for _, ei := range s.g.out[v.step] {
 		s.work.fires = append(s.work.fires, fire{edge: ei, outcome: v.Outcome, origin: from})
 	}
@@ -237,7 +237,7 @@ func (s *State) remember(v *visit) {
 		st.latest = map[int]ending{}
 	}
 	if st.latest[v.Index].no < v.No {
-		st.latest[v.Index] = ending{no: v.No, outcome: v.Outcome, message: v.Message}
+		st.latest[v.Index] = ending{no: v.No, outcome: v.Outcome, message: v.Message, output: s.keepOutput(v)}
 	}
 	if s.last.no < v.No {
 		s.last = ending{no: v.No, message: v.Message}

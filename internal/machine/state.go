@@ -4,6 +4,8 @@ import (
 	"container/heap"
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/heddle/heddle"
@@ -44,14 +46,15 @@ type stepState struct {
 	visits  map[int]int // by matrix index: how many
 	first   int         // place in the order of first starts, from 1; 0: never opened
 	latest  map[int]ending
-	decided bool  // gate all: opened or skipped
-	met     int   // gate all: edges that had their arrival
-	coming  int   // limited visits: arrivals on their way
-	group   int   // groups: the number of their visit
-	live    int   // groups: open members
-	let     int   // matrix: open members that its limit has let in
-	waiting []int // matrix: members that its limit holds back
-	failed  bool  // matrix with fail-fast: the rest is being stopped
+	decided bool              // gate all: opened or skipped
+	met     int               // gate all: edges that had their arrival
+	coming  int               // limited visits: arrivals on their way
+	group   int               // groups: the number of their visit
+	live    int               // groups: open members
+	let     int               // matrix: open members that its limit has let in
+	waiting []int             // matrix: members that its limit holds back
+	failed  bool              // matrix with fail-fast: the rest is being stopped
+	arrays  map[string]string // matrix members: outputs of all of them, as far as they were asked for
 }
 
 // ending is what the verdict needs of a settled visit.
@@ -59,6 +62,7 @@ type ending struct {
 	no      int // the visit's
 	outcome heddle.Outcome
 	message string
+	output  *given // nil: nobody asks for it, or there is none
 }
 
 // visit is an open visit with what only open ones need.
@@ -67,6 +71,7 @@ type visit struct {
 	step    int
 	attempt *heddle.Attempt // the open one, or nil
 	fold    *fold           // nil when the flow hands no context on
+	lead    *lead           // nil when no step asks for it
 	idle    int             // it and those before it, in a row, that could not run
 	let     bool            // its matrix' limit has let it in
 	holds   bool            // it holds its step's busy key
@@ -92,6 +97,9 @@ func New(g *Graph, run heddle.Run, ambient map[string]string) *State {
 
 // Run returns the run as it stands.
 func (s *State) Run() heddle.Run { return s.run }
+
+// Flow returns the run's flow.
+func (s *State) Flow() *heddle.Flow { return s.g.flow }
 
 // Open returns how many attempts are open.
 func (s *State) Open() int { return s.open }
@@ -229,21 +237,61 @@ func (s *State) move(v *visit, event string) error {
 }
 
 // env returns the variables of a visit, lowest first: the work's, the matrix
-// entry's, the ambient ones, the run's.
-func (s *State) env(v *visit) map[string]string {
+// entry's, the ambient ones, the run's; and where those of the work come from that
+// have no value yet and are not covered by another. A name is in one of the two.
+func (s *State) env(v *visit) (env map[string]string, from map[string]heddle.Source) {
 	step := s.g.step(v.step)
-	env := maps.Clone(step.Work.Env)
+	env, from = maps.Clone(step.Work.Env), maps.Clone(step.Work.From)
 	if env == nil {
 		env = map[string]string{}
 	}
-	if p := s.g.parent[v.step]; p >= 0 {
-		if m := s.g.step(p).Matrix; m != nil {
-			maps.Copy(env, m.Env[v.Index])
-		}
+	if m := s.matrixOf(v.step); m != nil {
+		maps.Copy(env, m.Env[v.Index])
 	}
 	maps.Copy(env, s.ambient)
 	maps.Copy(env, s.run.Input.Env)
-	return env
+	maps.DeleteFunc(from, func(name string, _ heddle.Source) bool {
+		_, covered := env[name]
+		return covered
+	})
+	return env, from
+}
+
+// fetch gives values to the variables that come from the run itself, and takes them
+// out of from; why says which cannot have one.
+func (s *State) fetch(v *visit, env map[string]string, from map[string]heddle.Source) (why string) {
+	for _, name := range slices.Sorted(maps.Keys(from)) {
+		source, value := from[name], ""
+		switch {
+		case source.Output != "":
+			if value, why = s.resolve(source.Output); why == "" {
+				why = unfit(name, value)
+			}
+			if why != "" {
+				return "variable " + name + ": " + why
+			}
+		case source.Cause == heddle.CauseName:
+			value = v.lead.name
+		case source.Cause == heddle.CauseMessage:
+			value = v.lead.message
+		default:
+			continue
+		}
+		env[name] = value
+		delete(from, name)
+	}
+	return ""
+}
+
+// unfit says why a value cannot be one of a variable; "" if it can.
+func unfit(name, value string) string {
+	switch {
+	case strings.Contains(value, "\x00"):
+		return "the output holds the character 0, which a variable cannot"
+	case len(name)+1+len(value)+1 > maxEnvString:
+		return fmt.Sprintf("the output has %d bytes, more than a variable can", len(value))
+	}
+	return ""
 }
 
 // missing names what the step requires and does not find.
@@ -251,9 +299,10 @@ func (s *State) missing(v *visit) ([]string, error) {
 	step := s.g.step(v.step)
 	var names []string
 	if len(step.NeedsEnv) > 0 {
-		env := s.env(v)
+		env, from := s.env(v)
 		for _, name := range step.NeedsEnv {
-			if _, ok := env[name]; !ok {
+			_, set := env[name]
+			if _, comes := from[name]; !set && !comes {
 				names = append(names, "variable "+name)
 			}
 		}

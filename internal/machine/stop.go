@@ -98,7 +98,7 @@ func (s *State) checkEnd(now time.Time) error {
 				return err
 			}
 			for _, i := range s.g.finals {
-				if err := s.openStep(i, 0, origin{fold: start}, now); err != nil {
+				if err := s.openStep(i, 0, origin{fold: start, lead: s.startLead()}, now); err != nil {
 					return err
 				}
 			}

@@ -42,6 +42,7 @@ func (s *State) takeOver(rows []heddle.Visit, start *fold, now time.Time) error 
 		if v.fold, err = s.foldAfter(v.Cause, v.No, byNo, start); err != nil {
 			return err
 		}
+		v.lead = s.leadTo(v, byNo)
 		if err := s.enter(v, 0, now); err != nil {
 			return err
 		}
@@ -84,7 +85,7 @@ func (s *State) fireTaken(rows []heddle.Visit, byNo map[int]*heddle.Visit, start
 				}
 			}
 			s.work.fires = append(s.work.fires, fire{
-				edge: ei, outcome: row.Outcome, origin: origin{cause: row.No, fold: after},
+				edge: ei, outcome: row.Outcome, origin: origin{cause: row.No, fold: after, lead: s.leadOf(row)},
 			})
 		}
 	}

@@ -9,7 +9,7 @@ import (
 
 func TestTheExamplesAreReadWithoutWarnings(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob("../../examples/*.yaml")
+	files, err := filepath.Glob("../../examples/*.[jy][sa]*") // .json and .yaml
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no examples: %v", err)
 	}

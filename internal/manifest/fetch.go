@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -36,6 +37,20 @@ func Read(ctx context.Context, name string, stdin io.Reader) ([]byte, error) {
 		return readURL(ctx, name, fetchTimeout)
 	}
 	return readPath(name)
+}
+
+// Dir returns the folder of what [Read] would read, as an absolute path; "" for
+// standard input and URLs.
+func Dir(name string) string {
+	lower := strings.ToLower(name)
+	if name == "-" || strings.HasPrefix(lower, "http://") || strings.HasPrefix(lower, "https://") {
+		return ""
+	}
+	path, err := filepath.Abs(name)
+	if err != nil {
+		return ""
+	}
+	return filepath.Dir(path)
 }
 
 func readAll(name string, r io.Reader) ([]byte, error) {

@@ -29,13 +29,13 @@ func TestParseFindsTheKind(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"kind: Pipeline\n":    "f:1:1: a pipeline needs the key jobs: a map of job names to jobs",
-		"kind: pipelin\n":     `f:1:7: kind: the kind "pipelin" is not known; did you mean "Pipeline"?; known are a pipeline (kind: Pipeline) and a job file`,
+		"kind: pipelin\n":     `f:1:7: kind: the kind "pipelin" is not known; did you mean "Pipeline"?; known are a pipeline (kind: Pipeline), a job file`,
 		"jobs: {}\n":          "f:1:1: the document does not say what kind it is: with the key jobs it may be a pipeline, which says kind: Pipeline; known are",
-		"name: x\n":           "f:1:1: the kind of this document is not known; known are a pipeline (kind: Pipeline) and a job file (no kind, with the keys workflows and actions)",
+		"name: x\n":           "f:1:1: the kind of this document is not known; known are a pipeline (kind: Pipeline), a job file (no kind, with the keys workflows and actions), a task definition",
 		"":                    "reading a document: f:1:1: the document is empty",
 		"actions: {a: {}}\n":  "f:1:1: a job needs a name\nf:1:1: a job needs workflows: a map of workflow names to maps of steps",
 		"workflows: &x [*x]":  "f:1:1: a job needs a name\nf:1:12: workflows[0]: the anchor &x contains itself",
-		"{\"a\":1,\n\"a\":2}": "f:1:1: the kind of this document is not known; known are a pipeline (kind: Pipeline) and a job file (no kind, with the keys workflows and actions)\nf:2:1: a: the key stands in line 1 already",
+		"{\"a\":1,\n\"a\":2}": "f:1:1: the kind of this document is not known; known are a pipeline (kind: Pipeline), a job file (no kind, with the keys workflows and actions), a task definition (no kind, with the key image), Tasks and Ignitors (apiVersion: sirocco.cloud/v1alpha1) and a ReactiveJob (apiVersion: batch.cs.sap.com/v1alpha1)\nf:2:1: a: the key stands in line 1 already",
 	} {
 		_, err := Parse("f", []byte(text), Options{})
 		if err == nil || heddle.CodeOf(err) != heddle.CodeInvalid || !strings.HasPrefix(err.Error(), want) {

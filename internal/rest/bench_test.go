@@ -109,7 +109,7 @@ func newBench(t *testing.T, dbURL string, alter ...func(*rest.Options)) *bench {
 	b := &bench{t: t, log: &lockedBuffer{}}
 	log := slog.New(slog.NewTextHandler(b.log, nil))
 	b.opts = app.Options{DataDir: filepath.Join(dir, "d"), WorkDir: dir, DBURL: dbURL, Log: log,
-		Environ: []string{"PATH=" + os.Getenv("PATH"), "SERVER_SECRET=1"}}
+		Environ: []string{"PATH=" + os.Getenv("PATH"), "SERVER_SECRET=1", "HEDDLE_KEY=1", "OFFERED=yes"}}
 	if b.server, err = app.OpenServer(context.Background(), b.opts, "1.2.3"); err != nil {
 		t.Fatal(err)
 	}

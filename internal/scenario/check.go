@@ -96,6 +96,10 @@ func impossible(step *heddle.Step, o *outcome, handsOn bool) string {
 		return "adds nothing to the context: its program is judged by its exit code (result: exit-code)"
 	case o.context != nil && ranOut(step, o):
 		return "adds nothing to the context when it runs out of its time"
+	case o.outputs != nil && (line || step.Work.Message == nil):
+		return "puts nothing out: no job asks for its outputs, and its program does not name HEDDLE_OUTPUT"
+	case o.outputs != nil && o.is != heddle.Success && o.is != heddle.Failure:
+		return "puts nothing out when it does not come to its end"
 	case line:
 		return ""
 	case o.is == heddle.Timeout && step.Timeout == 0:

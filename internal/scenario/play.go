@@ -166,6 +166,9 @@ func (p *player) begin(e *machine.Start) {
 	}
 	p.attempts[name]++
 	exit, takes := exitOf(e.Step, &o)
+	if e.Refuse != "" {
+		exit, takes = heddle.Exit{Reason: heddle.Refused, Message: e.Refuse}, 0
+	}
 	exit.Started = p.now
 	p.open = append(p.open, &attempt{id: e.Attempt.ID, ends: p.now.Add(takes), exit: exit})
 }
@@ -202,6 +205,10 @@ func exitOf(step *heddle.Step, o *outcome) (heddle.Exit, time.Duration) {
 	case heddle.Abort:
 		exit.Reason = heddle.Refused
 	case heddle.Success, heddle.Failure, heddle.Skipped:
+	}
+	if o.outputs != nil { // as a line, which may be longer than the file
+		exit.Result = o.outputs.JSON()
+		exit.ResultSize = int64(len(exit.Result))
 	}
 	return exit, o.takes
 }

@@ -42,12 +42,12 @@ func (f *File) Run(document manifest.File) ([]Result, error) {
 	parsed := make([]*manifest.Result, len(f.scenarios))
 	for i := range f.scenarios {
 		s := &f.scenarios[i]
-		o := manifest.Options{Workflow: s.workflow, Params: s.params}
+		o := manifest.Options{Workflow: s.workflow, Ignite: s.ignite, Params: s.params}
 		if s.context != nil {
 			o.Context = s.context.JSON()
 		}
 		var err error
-		if parsed[i], err = manifest.Parse(document.Name, document.Data, o); err != nil {
+		if parsed[i], err = manifest.ParseFiles([]manifest.File{document}, o); err != nil {
 			return nil, f.unreadable(s, err)
 		}
 		f.check(s, parsed[i].Flow)

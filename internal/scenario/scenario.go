@@ -33,6 +33,7 @@ type scenario struct {
 	at        *doc.Node
 	name      string
 	workflow  string
+	ignite    string
 	params    map[string]string
 	context   *doc.Node // nil when there is none
 	env       []string
@@ -58,6 +59,7 @@ type outcome struct {
 	code    *int
 	message string
 	context *doc.Node // nil when there is none
+	outputs *doc.Node // likewise
 	takes   time.Duration
 }
 
@@ -135,6 +137,7 @@ func (f *File) readScenario(n *doc.Node) scenario {
 		at:        n,
 		name:      o.String("name", ""),
 		workflow:  o.String("workflow", ""),
+		ignite:    o.String("ignite", ""),
 		env:       o.Strings("env"),
 		cancelAt:  o.Get("cancel_at"),
 		maxVisits: o.Int("max_visits"),
@@ -208,6 +211,9 @@ func (f *File) readOutcome(n *doc.Node) outcome {
 	}
 	if o.JSON("context") != nil {
 		out.context = o.Get("context")
+	}
+	if o.JSON("outputs") != nil {
+		out.outputs = o.Get("outputs")
 	}
 	o.Rest()
 	return out

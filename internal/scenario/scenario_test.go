@@ -45,6 +45,12 @@ jobs:
   clean: {image: i, run: x, finally: true}
 `
 
+const handing = `kind: Pipeline
+jobs:
+  build: {image: i, run: x}
+  test: {image: i, run: x, dependsOn: [{job: build}], env: {V: {fromOutput: build.v}, T: {fromFile: /no/such}}}
+`
+
 // play runs one scenario, given without its name.
 func play(t *testing.T, document, text string) Result {
 	t.Helper()
@@ -151,6 +157,14 @@ expect:
 			document: graph, text: "steps: {build: {takes: 2h}}\nexpect: {verdict: timeout, steps: {clean: success}}",
 			want: Result{Passed: true, Verdict: heddle.Timeout, Message: "the run's deadline of 2000-01-01T01:00:00Z has passed", Path: []string{"build", "clean"}, Took: "1h0m0s"},
 		},
+		"outputs that are asked for": {
+			document: handing, text: "steps: {build: {outputs: {v: 1}}}\nexpect: {verdict: success}",
+			want: Result{Passed: true, Verdict: heddle.Success, Path: []string{"build", "test"}, Took: "0s"},
+		},
+		"an output that is missing": {
+			document: handing, text: "steps: {build: {outputs: {w: 1}}}\nexpect: {verdict: failure, steps: {test: failure}}",
+			want: Result{Passed: true, Verdict: heddle.Failure, Message: `variable V: step "build" has ended with success and put out no "v", but w`, Path: []string{"build", "test"}, Took: "0s"},
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -213,6 +227,12 @@ func TestFaultsOfScenarios(t *testing.T) {
 			`s.yaml:4:21: scenarios[0].steps.build[0]: step "build" cannot end as an abort: its program is judged by its exit code`,
 			`s.yaml:4:28: scenarios[0].steps.build[1]: step "build" hands no context on`,
 			`s.yaml:5:41: scenarios[0].expect.context: a pipeline has no context`,
+		}},
+		"outputs that are none": {document: handing, text: one("    steps: {build: {outputs: 1}}"), want: []string{
+			"s.yaml:4:30: scenarios[0].steps.build.outputs: must be a map, is 1",
+		}},
+		"outputs that nobody asks for": {document: handing, text: "scenarios:\n  - name: s\n    steps: {test: {outputs: {v: 1}}}\n    expect: {verdict: success}\n", want: []string{
+			`s.yaml:3:19: scenarios[0].steps.test: step "test" puts nothing out: no job asks for its outputs, and its program does not name HEDDLE_OUTPUT`,
 		}},
 		"a document at fault with the scenario's params": {text: strings.Replace(one(""), "target: test", "target: prod", 1), want: []string{
 			`d.yaml:2:18: params.target: the value given must be one of test, live, is "prod"`,

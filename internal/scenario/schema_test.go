@@ -21,12 +21,13 @@ document: job.yaml
 scenarios:
   - name: full
     workflow: run
+    ignite: i
     params: {p: 1}
     context: {a: {b: [1, null]}}
     env: [A]
     steps:
       a: failure
-      b: [success, {outcome: abort, message: m, code: 3, context: {n: 1}, takes: 1m}]
+      b: [success, {outcome: abort, message: m, code: 3, context: {n: 1}, outputs: {n: 1}, takes: 1m}]
       c: {outcome: timeout}
     cancel_at: a
     max_visits: 3

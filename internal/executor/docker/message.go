@@ -194,17 +194,17 @@ func (a *attempt) readMessage(c container.InspectResponse, mask *executor.Masker
 	if target == "" {
 		return nil
 	}
-	text, err := a.localMessage(c, mask)
+	err := a.localMessage(exit, c, mask)
 	if errors.Is(err, fs.ErrNotExist) {
-		text, err = a.copyMessage(c.ID, target, mask)
+		err = a.copyMessage(exit, c.ID, target, mask)
 		if errdefs.IsNotFound(err) {
 			err = nil
 		} else if err != nil && !userError(err) && !errdefs.IsInternal(err) && !errors.Is(err, errMessage) {
 			return err
 		}
 	}
-	exit.Termination = text
 	if err != nil {
+		exit.TerminationFault = mask.String(err.Error())
 		a.e.opts.Log.Warn("a message file cannot be read", "attempt", a.id, "error", err)
 		if exit.Message == "" {
 			exit.Message = mask.String(err.Error())
@@ -215,43 +215,44 @@ func (a *attempt) readMessage(c container.InspectResponse, mask *executor.Masker
 
 // localMessage reads a message file that is a file of this machine; else the error
 // is [fs.ErrNotExist].
-func (a *attempt) localMessage(c container.InspectResponse, mask *executor.Masker) (string, error) {
+func (a *attempt) localMessage(exit *heddle.Exit, c container.InspectResponse, mask *executor.Masker) error {
 	source := mountedMessage(c.Config, c.HostConfig)
 	if source == "" {
-		return "", fs.ErrNotExist
+		return fs.ErrNotExist
 	}
 	if _, err := os.Lstat(source); err != nil {
-		return "", err
+		return err
 	}
-	return executor.ReadTermination(source, mask)
+	return executor.ReadTermination(exit, source, mask)
 }
 
 // errMessage is in errors that say what a program has made of its message file.
 var errMessage = errors.New("the message file is not read")
 
 // copyMessage fetches a message file from a container.
-func (a *attempt) copyMessage(id, target string, mask *executor.Masker) (string, error) {
+func (a *attempt) copyMessage(exit *heddle.Exit, id, target string, mask *executor.Masker) error {
 	copied, err := a.e.cli.CopyFromContainer(a.ctx, id, client.CopyFromContainerOptions{SourcePath: target})
 	if err != nil {
-		return "", fmt.Errorf("reading the message file: %w", err)
+		return fmt.Errorf("reading the message file: %w", err)
 	}
 	defer copied.Content.Close()
 	if !copied.Stat.Mode.IsRegular() {
-		return "", fmt.Errorf("%w: it is no longer a regular file", errMessage)
+		return fmt.Errorf("%w: it is no longer a regular file", errMessage)
 	}
 	if copied.Stat.Size > maxCopied {
-		return "", fmt.Errorf("%w: it has %d bytes, and no more than %d are fetched from a container", errMessage, copied.Stat.Size, maxCopied)
+		return fmt.Errorf("%w: it has %d bytes, and no more than %d are fetched from a container", errMessage, copied.Stat.Size, maxCopied)
 	}
 	content := tar.NewReader(copied.Content)
 	if _, err := content.Next(); err != nil {
-		return "", fmt.Errorf("reading the message file: %w", err)
+		return fmt.Errorf("reading the message file: %w", err)
 	}
 	text, err := io.ReadAll(io.LimitReader(content, maxCopied))
 	if err != nil {
-		return "", fmt.Errorf("reading the message file: %w", err)
+		return fmt.Errorf("reading the message file: %w", err)
 	}
 	window := int(executor.TerminationWindow(mask))
-	return executor.Termination(text[max(0, len(text)-window):], mask), nil
+	executor.SetTermination(exit, text[max(0, len(text)-window):], mask)
+	return nil
 }
 
 // maskedNames returns, as JSON, the names of the variables whose values are to be

@@ -225,7 +225,7 @@ func (a *fakeAttempt) end(exit heddle.Exit) {
 		a.capture = nil
 	}
 	if a.spec.Work.Message != nil {
-		exit.Termination = executor.Termination([]byte(a.script.message), a.mask)
+		executor.SetTermination(&exit, []byte(a.script.message), a.mask)
 	}
 	if a.timer != nil {
 		a.timer.Stop()

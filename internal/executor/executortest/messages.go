@@ -21,8 +21,12 @@ const (
 func messageCases() map[string]func(*kit) {
 	message := func(script, want string) func(*kit) {
 		return func(k *kit) {
-			if got := k.run(k.messenger(script)).Termination; got != want {
+			exit := k.run(k.messenger(script))
+			if got := exit.Termination; got != want {
 				k.Errorf("got %d bytes of message %.100q, want %d, %.100q", len(got), got, len(want), want)
+			}
+			if cut := len(want) >= executor.MaxTermination; cut != (exit.TerminationFault != "") {
+				k.Errorf("of a message of %d bytes the fault is %q", len(want), exit.TerminationFault)
 			}
 		}
 	}
@@ -102,8 +106,8 @@ func (k *kit) wantMessage(exit heddle.Exit, reason heddle.ExitReason, code int, 
 func hugeMessage(k *kit) {
 	exit := k.run(k.messenger(`dd if=/dev/zero of="$MESSAGE" bs=1048576 count=0 seek=3072 2>/dev/null && printf end >> "$MESSAGE"; exit 3`))
 	k.want(exit, heddle.Exited, 3)
-	if !strings.HasSuffix(exit.Termination, "\x00end") || len(exit.Termination) > executor.MaxTermination {
-		k.Errorf("got a message of %d bytes", len(exit.Termination))
+	if !strings.HasSuffix(exit.Termination, "\x00end") || len(exit.Termination) > executor.MaxTermination || exit.TerminationFault == "" {
+		k.Errorf("got a message of %d bytes, with the fault %q", len(exit.Termination), exit.TerminationFault)
 	}
 }
 

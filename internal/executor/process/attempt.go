@@ -216,8 +216,7 @@ func (a *attempt) partDone() {
 
 // readMessage puts what the program left in its message file into exit. a.mu is held.
 func (a *attempt) readMessage(exit *heddle.Exit) {
-	var err error
-	if exit.Termination, err = executor.ReadTermination(a.s.paths.message(a.id), a.mask); err != nil {
+	if err := executor.ReadTermination(exit, a.s.paths.message(a.id), a.mask); err != nil {
 		a.s.log.Warn("a message file cannot be read", "attempt", a.id, "error", err)
 		if exit.Message == "" {
 			exit.Message = err.Error()

@@ -8,7 +8,10 @@ package doc
 
 import (
 	"bytes"
+	"strings"
 	"unicode/utf8"
+
+	"github.com/heddle/heddle"
 )
 
 // The bounds of a document. They hold after aliases are expanded, so that a
@@ -33,6 +36,9 @@ type Document struct {
 	// Faults holds what was wrong so far (duplicate keys, say). Who reads the tree
 	// adds to it, and asks [Faults.Err] at the end.
 	Faults Faults
+
+	all  bool    // every document is wanted
+	more []*Node // those after the first
 }
 
 // Parse reads the first document in data, which must be a map. JSON is tried
@@ -52,6 +58,52 @@ func Parse(file string, data []byte) (*Document, error) {
 	return d, nil
 }
 
+// ParseAll reads every document in data: those of a YAML stream, or one of JSON. A
+// document that is a Kubernetes list (kind: List, or one that ends so) gives its
+// items instead; empty ones are left out. Each has faults of its own, see [Join].
+// The error is that of [Parse].
+func ParseAll(file string, data []byte) ([]*Document, error) {
+	d := &Document{File: file, Faults: Faults{file: file}}
+	d.all = true
+	d.Root = d.parse(data)
+	if d.Root == nil {
+		return nil, d.Faults.Err()
+	}
+	var docs []*Document
+	for _, root := range append([]*Node{d.Root}, d.more...) {
+		switch items := root.Get("items"); {
+		case root.Kind != Map:
+			d.Faults.Errorf(root, "the document must be a map, is %s", root.describe())
+			return nil, d.Faults.Err()
+		case items != nil && items.Kind == List && strings.HasSuffix(root.word("kind"), "List"):
+			for _, item := range items.Items {
+				docs = append(docs, &Document{File: file, Root: item, Faults: Faults{file: file}})
+			}
+		default:
+			docs = append(docs, &Document{File: file, Root: root, Faults: Faults{file: file}})
+		}
+	}
+	if len(docs) > 0 {
+		docs[0].Faults = d.Faults
+	}
+	return docs, nil
+}
+
+// Join returns the faults of several documents, in their order, and the error that
+// they are if one of them is an error.
+func Join(docs ...*Document) ([]Fault, error) {
+	var all []Fault
+	bad := false
+	for _, d := range docs {
+		all = append(all, d.Faults.All()...)
+		bad = bad || d.Faults.Err() != nil
+	}
+	if !bad {
+		return all, nil
+	}
+	return all, heddle.Errorf(heddle.CodeInvalid, "%w", Error(all))
+}
+
 func (d *Document) parse(data []byte) *Node {
 	if bytes.HasPrefix(data, []byte{0xFF, 0xFE}) || bytes.HasPrefix(data, []byte{0xFE, 0xFF}) {
 		d.Faults.at(1, 1, "the text is UTF-16: save it as UTF-8")
@@ -69,9 +121,9 @@ func (d *Document) parse(data []byte) *Node {
 		}
 		// A YAML map in braces looks the same. If it is not that either, what the
 		// JSON reader said is the more exact.
-		y := &Document{File: d.File, Faults: Faults{file: d.File}}
+		y := &Document{File: d.File, Faults: Faults{file: d.File}, all: d.all}
 		if root := y.parseYAML(data); root != nil {
-			d.Faults = y.Faults
+			d.Faults, d.more = y.Faults, y.more
 			return root
 		}
 		return nil

@@ -1,7 +1,9 @@
 package doc
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -48,6 +50,64 @@ func TestParseGivesTheTreeAsJSON(t *testing.T) {
 				t.Errorf("-want +got\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestParseAll(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		text string
+		want []string // the documents, each with its line
+		err  string
+	}{
+		"one":                      {text: "a: 1\n", want: []string{`1 {"a":1}`}},
+		"several":                  {text: "# head\n---\na: 1\n---\nb: 2\n...\n---\nc: 3\n", want: []string{`3 {"a":1}`, `5 {"b":2}`, `8 {"c":3}`}},
+		"empty ones between":       {text: "---\n---\na: 1\n---\n# nothing\n---\nb: 2\n---\n", want: []string{`3 {"a":1}`, `7 {"b":2}`}},
+		"json":                     {text: `{"a":1}`, want: []string{`1 {"a":1}`}},
+		"json documents":           {text: "{\"a\":1}\n---\n{\"b\":2}\n", want: []string{`1 {"a":1}`, `3 {"b":2}`}},
+		"a list of kubectl":        {text: "kind: List\nitems:\n- a: 1\n- b: 2\n---\nc: 3\n", want: []string{`3 {"a":1}`, `4 {"b":2}`, `6 {"c":3}`}},
+		"a list of a kind":         {text: "{kind: TaskList, items: [{a: 1}]}", want: []string{`1 {"a":1}`}},
+		"a list with nothing":      {text: "{kind: List, items: []}"},
+		"items of something else":  {text: "{kind: Other, items: [1]}", want: []string{`1 {"kind":"Other","items":[1]}`}},
+		"nothing":                  {text: "---\n---\n", err: "f:3:1: the document is empty"},
+		"a word":                   {text: "a: 1\n---\nword\n", err: `f:3:1: the document must be a map, is the text "word"`},
+		"a fault in the second":    {text: "a: 1\n---\nb: [1\nc: 2\n", err: "f:3:1: broken YAML: did not find expected ',' or ']'"},
+		"a key twice in the third": {text: "a: 1\n---\nb: 1\n---\nc: 1\nc: 2\n", want: []string{`1 {"a":1}`, `3 {"b":1}`, `5 {"c":1}`}, err: "f:6:1: c: the key stands in line 5 already"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			docs, err := ParseAll("f", []byte(tc.text))
+			if err == nil {
+				_, err = Join(docs...)
+			}
+			var got []string
+			for _, d := range docs {
+				got = append(got, fmt.Sprint(d.Root.Line, " ", string(d.Root.JSON())))
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("-want +got\n%s", diff)
+			}
+			if text := fmt.Sprint(err); tc.err != "" && text != tc.err || tc.err == "" && err != nil {
+				t.Errorf("got %v, want %s", err, tc.err)
+			}
+		})
+	}
+}
+
+func TestAt(t *testing.T) {
+	t.Parallel()
+	d, err := Parse("f", []byte("spec: {list: [{a: 1}, {a: {b: 2}}]}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		"": "", "spec": "spec", "spec.list[1].a.b": "spec.list[1].a.b", "spec.list[1].a.b.c": "spec.list[1].a.b",
+		"spec.list[7].a": "spec.list", "spec.list.a": "spec.list", "other": "",
+	} {
+		if got := d.Root.At(path).Path(); got != want {
+			t.Errorf("%s: got %q, want %q", path, got, want)
+		}
 	}
 }
 
@@ -248,10 +308,20 @@ func FuzzParse(f *testing.F) {
 		"a: 1\nb: [x, {y: z}]\n", `{"a": [1, 2.5e3, "x\u00e9", null]}`, "a: &x {k: *x}\n", "<<: [{a: 1}, {a: 2}]\n",
 		"a: |\n  text\n\tb: >-\n  x\n", "? [a]\n: !!int x\n", "{a: 1} }", "\uFEFF---\na: 'b''c'\n...\n", "a: 0x1F\nb: 1_0\nc: +.5e-3\n",
 		"a: \x00", "\xff\xfe", "- - - -\n", "%YAML 1.1\n---\n!!map {}", "a: &a [*a, &b [*a, *b]]",
+		"a: 1\n---\n---\nb: [1]\n", "{\"a\": 1}\n---\nkind: List\nitems: [{a: 1}, ~, 3]\n",
 	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
+		docs, allErr := ParseAll("f", data)
+		if allErr != nil && (docs != nil || heddle.CodeOf(allErr) != heddle.CodeInvalid) {
+			t.Fatalf("error of the wrong form: %v", allErr)
+		}
+		for _, d := range docs {
+			if d.Root.Kind == Map && !json.Valid(d.Root.JSON()) {
+				t.Fatalf("%q becomes %s", data, d.Root.JSON())
+			}
+		}
 		d, err := Parse("f", data)
 		if err != nil {
 			if d != nil || heddle.CodeOf(err) != heddle.CodeInvalid || !strings.HasPrefix(err.Error(), "f:") {

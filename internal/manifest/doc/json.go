@@ -36,6 +36,9 @@ func (d *Document) parseJSON(data []byte) (root *Node, ok bool) {
 		return nil, false
 	}
 	rest := bytes.TrimLeft(data[r.dec.InputOffset():], " \t\r\n")
+	if len(rest) > 0 && d.all {
+		return nil, false // several, which YAML can be
+	}
 	if len(rest) > 0 && rest[0] != '#' && !bytes.HasPrefix(rest, []byte("---")) && !bytes.HasPrefix(rest, []byte("...")) {
 		line, column := r.pos.at(len(data) - len(rest))
 		d.Faults.at(line, column, "unexpected text after the end of the document")

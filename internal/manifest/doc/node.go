@@ -62,6 +62,34 @@ func (n *Node) Get(key string) *Node {
 	return nil
 }
 
+// word returns the text of the scalar under a key; "" if there is none.
+func (n *Node) word(key string) string {
+	if v := n.Get(key); v != nil {
+		return v.Text
+	}
+	return ""
+}
+
+// At returns the node at a path below n as [Node.Path] writes it, or the nearest
+// one on the way there that exists.
+func (n *Node) At(path string) *Node {
+	for _, step := range steps.FindAllStringSubmatch(path, -1) {
+		var next *Node
+		if i, err := strconv.Atoi(step[1]); err == nil && n.Kind == List && i < len(n.Items) {
+			next = n.Items[i]
+		} else if step[2] != "" {
+			next = n.Get(step[2])
+		}
+		if next == nil {
+			break
+		}
+		n = next
+	}
+	return n
+}
+
+var steps = regexp.MustCompile(`\[([0-9]+)\]|([^.\[\]]+)`)
+
 // Path says where in the document the node is, such as actions.build.env or
 // steps[2]; "" for the root.
 func (n *Node) Path() string {

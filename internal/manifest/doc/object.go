@@ -242,17 +242,22 @@ func (o *Object) JSON(key string) json.RawMessage {
 
 // Rest warns of every key that was not asked for, and tells which known one it
 // resembles. In a strict document those are errors, and so are empty values.
-func (o *Object) Rest() {
+func (o *Object) Rest() { o.rest(o.d.Strict) }
+
+// RestStrict is [Object.Rest] as in a strict document.
+func (o *Object) RestStrict() { o.rest(true) }
+
+func (o *Object) rest(strict bool) {
 	if o.d.Asked != nil {
 		o.d.Asked(o.node, o.asked)
 	}
 	for _, f := range o.node.Fields {
 		known := slices.Contains(o.asked, f.Key)
 		switch {
-		case known && o.d.Strict && f.Value.Kind == Null:
+		case known && strict && f.Value.Kind == Null:
 			o.d.Faults.Errorf(f.Value, "must have a value, is empty")
 		case known:
-		case o.d.Strict:
+		case strict:
 			o.d.Faults.keyErrorf(o.node, f, "the key is not known%s", DidYouMean(f.Key, o.asked))
 		default:
 			o.d.Faults.keyWarnf(o.node, f, "the key is not known and is ignored%s", DidYouMean(f.Key, o.asked))

@@ -30,7 +30,7 @@ func (d *Document) parseYAML(data []byte) *Node {
 			len(data), MaxYAML, MaxJSON)
 		return nil
 	}
-	root, err := decodeYAML(data)
+	roots, err := decodeYAML(data, d.all)
 	switch {
 	case errors.Is(err, io.EOF):
 		d.Faults.at(1, 1, "the document is empty")
@@ -40,33 +40,47 @@ func (d *Document) parseYAML(data []byte) *Node {
 		return nil
 	}
 	r := &yamlReader{d: d, budget: newBudget(), open: map[*yaml.Node]bool{}}
-	top := r.node(root.Content[0], nil, 1)
-	if r.over {
+	var tops []*Node
+	for i, root := range roots {
+		top := r.node(root.Content[0], nil, 1)
+		if r.over {
+			return nil
+		}
+		if top.Kind != Null || i == len(roots)-1 && len(tops) == 0 {
+			tops = append(tops, top)
+		}
+	}
+	if tops[0].Kind == Null {
+		d.Faults.at(tops[0].Line, tops[0].Column, "the document is empty")
 		return nil
 	}
-	if top.Kind == Null {
-		d.Faults.at(top.Line, top.Column, "the document is empty")
-		return nil
-	}
-	return top
+	d.more = tops[1:]
+	return tops[0]
 }
 
-// decodeYAML reads the first document. The library panics on what it has not
-// foreseen, and the text is anybody's.
-func decodeYAML(data []byte) (root *yaml.Node, err error) {
+// decodeYAML reads the first document, or all: one at least. The library panics on
+// what it has not foreseen, and the text is anybody's.
+func decodeYAML(data []byte, all bool) (roots []*yaml.Node, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("cannot be read: %v", p)
 		}
 	}()
-	root = &yaml.Node{}
-	if err := yaml.NewDecoder(bytes.NewReader(data)).Decode(root); err != nil {
-		return nil, fmt.Errorf("reading YAML: %w", err)
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	for all || len(roots) == 0 {
+		root := &yaml.Node{}
+		if err := decoder.Decode(root); errors.Is(err, io.EOF) && len(roots) > 0 {
+			break
+		} else if err != nil {
+			return nil, fmt.Errorf("reading YAML: %w", err)
+		}
+		if len(root.Content) > 0 {
+			roots = append(roots, root)
+		} else if !all {
+			return nil, io.EOF
+		}
 	}
-	if len(root.Content) == 0 {
-		return nil, io.EOF
-	}
-	return root, nil
+	return roots, nil
 }
 
 // fail records a fault at a YAML node and gives a null in its place.
@@ -232,7 +246,7 @@ func (d *Document) yamlFault(data []byte, err error) {
 		told, _ = strconv.Atoi(match[1])
 	}
 	lines := bytes.SplitAfter(data, []byte("\n"))
-	line := min(max(told, readable(data, lines)+1), len(lines))
+	line := min(max(told, readable(data, lines, d.all)+1), len(lines))
 	text := strings.TrimRight(string(lines[line-1]), "\r\n")
 	indent := text[:len(text)-len(strings.TrimLeft(text, " \t"))]
 	if i := strings.IndexByte(indent, '\t'); i >= 0 {
@@ -245,7 +259,7 @@ func (d *Document) yamlFault(data []byte, err error) {
 // readable returns how many lines from the start make a document that can be
 // read. A text that ends within a long bracket cannot, though a longer one can, so
 // after each search the next lines are tried too. The work is bounded.
-func readable(data []byte, lines [][]byte) int {
+func readable(data []byte, lines [][]byte, all bool) int {
 	const maxBytes, ahead = 256 << 10, 20
 	if len(data) > maxBytes {
 		return 0
@@ -255,7 +269,7 @@ func readable(data []byte, lines [][]byte) int {
 		ends[i+1] = ends[i] + len(line)
 	}
 	reads := func(n int) bool {
-		_, err := decodeYAML(data[:ends[n]])
+		_, err := decodeYAML(data[:ends[n]], all)
 		return err == nil || errors.Is(err, io.EOF)
 	}
 	good := 0

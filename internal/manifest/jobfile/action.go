@@ -7,6 +7,7 @@ import (
 	"github.com/heddle/heddle"
 	"github.com/heddle/heddle/internal/manifest/doc"
 	"github.com/heddle/heddle/internal/manifest/sharing"
+	"github.com/heddle/heddle/internal/manifest/source"
 )
 
 // action is an action with its params filled in.
@@ -39,7 +40,7 @@ func (r *reader) readAction(o *doc.Object) *action {
 	a := &action{result: heddle.ResultLine, retry: r.readRetry(o)}
 	a.pool, a.weight = sharing.Pool(r.d, o, r.params)
 	a.work.Image = r.readImage(o)
-	a.work.Env = r.readEnv(o.Object("env"))
+	a.work.Env, a.work.From = r.readEnv(o.Object("env"))
 	a.work.Command = r.readProgram(o, "command")
 	a.work.Entrypoint = r.readProgram(o, "entrypoint")
 	if n := o.Get("result"); n != nil {
@@ -85,17 +86,18 @@ func (r *reader) readImage(o *doc.Object) string {
 	return image + ":" + version
 }
 
-func (r *reader) readEnv(o *doc.Object) map[string]string {
-	fields := o.Fields()
-	if len(fields) == 0 {
-		return nil
-	}
-	env := make(map[string]string, len(fields))
-	for _, f := range fields {
-		text, ok := r.d.Text(f.Value)
+// readEnv reads the variables of an action. Other than with kog a value may be a map
+// that says where it comes from, see [source.Read].
+func (r *reader) readEnv(o *doc.Object) (env map[string]string, from map[string]heddle.Source) {
+	for _, f := range o.Fields() {
+		text := ""
+		if f.Value.Kind != doc.Map {
+			var ok bool
+			if text, ok = r.d.Text(f.Value); !ok {
+				continue
+			}
+		}
 		switch {
-		case !ok:
-			continue
 		case f.Key == "" || strings.ContainsAny(f.Key, "=\x00"):
 			r.d.Faults.Errorf(f.Value, "%q cannot be the name of a variable", f.Key)
 		case strings.Contains(text, "\x00"):
@@ -103,9 +105,21 @@ func (r *reader) readEnv(o *doc.Object) map[string]string {
 		case f.Key == "KOG_CONTEXT":
 			r.d.Faults.Warnf(f.Value, "the variable is always set to the context: this value is not used")
 		}
-		env[f.Key] = r.params.Fill(f.Value, text)
+		if f.Value.Kind != doc.Map {
+			if env == nil {
+				env = map[string]string{}
+			}
+			env[f.Key] = r.params.Fill(f.Value, text)
+			continue
+		}
+		if s, ok := source.Read(r.d, f.Value, source.Options{Dir: r.options.Dir, Fill: r.params.Fill}); ok {
+			if from == nil {
+				from = map[string]heddle.Source{}
+			}
+			from[f.Key] = s
+		}
 	}
-	return env
+	return env, from
 }
 
 // readProgram reads command or entrypoint: a list, or one string for a shell.

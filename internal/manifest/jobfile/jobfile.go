@@ -32,6 +32,9 @@ type Options struct {
 	// Context is what the submission will lay over the job's context, as an object.
 	// It only spares warnings of context_paths that it provides.
 	Context json.RawMessage
+	// Dir is the folder that the document's paths are relative to; "": they must be
+	// absolute.
+	Dir string
 }
 
 // Result is what a job file says.

@@ -30,7 +30,7 @@ actions:
   a:
     image: i
     version: 1.10
-    env: {A: 1}
+    env: {A: 1, B: {fromFile: /f}, C: {fromEnv: X}, D: {fromSecret: n/k}}
     command: [x]
     entrypoint: x
     requirements: {env: [A], context_paths: [b.c]}

@@ -13,7 +13,8 @@ import (
 var jobName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 
 // readJob reads a job. Its keys that chainr does not have: env, variables, over
-// those of the pipeline; timeout, a duration that bounds each attempt; retries, see
+// those of the pipeline, whose values may come from elsewhere, outputs of other jobs
+// among them; timeout, a duration that bounds each attempt; retries, see
 // readRetry; tolerate (true: its failure does not count for the verdict, and the
 // jobs that depend on it without a condition run after a failure too); finally
 // (true: it runs when all else is over, after a cancel as well; only finally jobs
@@ -29,13 +30,13 @@ func (r *reader) readJob(f doc.Field) job {
 	}
 	j := job{
 		name:     f.Key,
-		work:     r.readWork(o),
 		needs:    r.readNeeds(o),
 		timeout:  o.Duration("timeout"),
 		retry:    r.readRetry(o),
 		tolerate: o.Bool("tolerate"),
 		finally:  o.Bool("finally"),
 	}
+	j.work = r.readWork(o, &j)
 	j.pool, j.weight = sharing.Pool(r.d, o, r.params)
 	if n := o.Get("matrix"); n != nil {
 		j.matrix = r.readMatrix(n)
@@ -44,18 +45,24 @@ func (r *reader) readJob(f doc.Field) job {
 	return j
 }
 
-func (r *reader) readWork(o *doc.Object) *heddle.Work {
+func (r *reader) readWork(o *doc.Object, j *job) *heddle.Work {
 	image := r.readText(o, "image")
 	if n := o.Get("image"); n != nil && n.Kind == doc.String && strings.TrimSpace(image) == "" {
 		r.d.Faults.Errorf(n, "a job needs an image, such as busybox:1.36: this is empty")
 	}
 	run := r.readText(o, "run")
-	return &heddle.Work{
+	env := r.withCommon(o.Node(), r.readSources(o.Object("env"), &j.takes))
+	work := &heddle.Work{
 		Image:      image,
 		Entrypoint: []string{"sh", "-c", run},
-		Env:        r.withCommon(o.Node(), r.readVariables(o.Object("env"))),
+		Env:        env.env,
+		From:       env.from,
 		Dir:        r.fill(o.Get("workdir"), o.StringOnly("workdir")),
 	}
+	if strings.Contains(run, outputEnv) {
+		work.Message = messageFile() // whether or not its outputs are asked for
+	}
+	return work
 }
 
 // readText reads a key that every job must have.

@@ -6,10 +6,7 @@
 package pipeline
 
 import (
-	"maps"
-	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/heddle/heddle"
@@ -27,6 +24,9 @@ type Options struct {
 	// Name is the name of a pipeline that has none itself, its file's perhaps; ""
 	// stands for "pipeline".
 	Name string
+	// Dir is the folder that the document's paths are relative to; "": they must be
+	// absolute.
+	Dir string
 }
 
 // Result is what a pipeline says.
@@ -50,11 +50,12 @@ func Is(d *doc.Document) bool {
 // Keys of a pipeline that chainr does not have: name (default: see [Options]);
 // params, see [params.Param], whose values fill image, run, workdir and the values
 // of env and of matrices; deadline, a duration that bounds the run; maxParallel,
-// how many jobs may run at once (0: no bound); env, variables of every job;
-// concurrency, see [sharing.Concurrency].
+// how many jobs may run at once (0: no bound); env, variables of every job; shared
+// (true: the jobs of a run have a directory in common); concurrency, see
+// [sharing.Concurrency].
 func Decode(d *doc.Document, o Options) (*Result, error) {
 	d.Strict = true
-	r := &reader{d: d, top: d.Object(d.Root), index: map[string]int{}, room: doc.MaxJSON, combinations: maxCombinationsInAll}
+	r := &reader{d: d, dir: o.Dir, top: d.Object(d.Root), index: map[string]int{}, room: doc.MaxJSON, combinations: maxCombinationsInAll}
 	flow := r.read(o)
 	if err := d.Faults.Err(); err != nil {
 		return nil, err
@@ -67,7 +68,8 @@ type reader struct {
 	d      *doc.Document
 	top    *doc.Object
 	params *params.Set
-	env    map[string]string // of all jobs
+	dir    string
+	common variables // of all jobs
 	jobs   []job
 	index  map[string]int // job name -> position
 	names  []string
@@ -85,6 +87,7 @@ func (r *reader) read(o Options) *heddle.Flow {
 		Name:        top.String("name", o.Name),
 		Deadline:    top.Duration("deadline"),
 		MaxParallel: top.Int("maxParallel"),
+		Shared:      top.Bool("shared"),
 		Start:       []string{},
 		Source:      r.d.Root.JSON(),
 	}
@@ -93,7 +96,7 @@ func (r *reader) read(o Options) *heddle.Flow {
 	}
 	r.params = params.Read(r.d, top, "pipeline", o.Params)
 	f.Concurrency = sharing.Concurrency(r.d, top, r.params)
-	r.env = r.readVariables(top.Object("env"))
+	r.common = r.readSources(top.Object("env"), nil)
 	if top.Node().Get("jobs") == nil {
 		r.d.Faults.Errorf(top.Node(), "a pipeline needs the key jobs: a map of job names to jobs")
 	}
@@ -105,6 +108,7 @@ func (r *reader) read(o Options) *heddle.Flow {
 	}
 	top.Rest()
 	r.checkDependencies()
+	r.checkOutputs()
 	for i := range r.jobs {
 		r.add(f, &r.jobs[i])
 	}
@@ -156,65 +160,6 @@ func (r *reader) wanted(n need) []heddle.Outcome {
 	return []heddle.Outcome{heddle.Success}
 }
 
-var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
-
-// readVariables reads a map of variable names to values. Nil when there are none.
-func (r *reader) readVariables(o *doc.Object) map[string]string {
-	fields := o.Fields()
-	if len(fields) == 0 {
-		return nil
-	}
-	env := make(map[string]string, len(fields))
-	for _, f := range fields {
-		r.checkVariable(f)
-		if text, ok := r.readValue(f.Value); ok {
-			env[f.Key] = text
-		}
-	}
-	return env
-}
-
-func (r *reader) checkVariable(f doc.Field) {
-	if !variable.MatchString(f.Key) {
-		r.d.Faults.Errorf(f.Value, "%q cannot be the name of a variable: letters, digits, _, . and - can, a letter or _ first", f.Key)
-	}
-}
-
-// readValue reads the value of a variable.
-func (r *reader) readValue(n *doc.Node) (string, bool) {
-	text, ok := r.d.Text(n)
-	if !ok {
-		return "", false
-	}
-	return r.fill(n, text), true
-}
-
-// fill puts params into a text that a program is to get.
-func (r *reader) fill(n *doc.Node, text string) string {
-	if strings.Contains(text, "\x00") {
-		r.d.Faults.Errorf(n, "the text cannot hold the character 0")
-	}
-	return r.params.Fill(n, text)
-}
-
-// withCommon lays a job's variables over those of all jobs.
-func (r *reader) withCommon(n *doc.Node, env map[string]string) map[string]string {
-	if len(r.env) == 0 || !r.spend(n, sizeOf(r.env)) {
-		return env
-	}
-	merged := maps.Clone(r.env)
-	maps.Copy(merged, env)
-	return merged
-}
-
-func sizeOf(env map[string]string) int {
-	size := 0
-	for name, value := range env {
-		size += len(name) + len(value)
-	}
-	return size
-}
-
 // spend takes bytes from the room that variables have; false when it is used up.
 func (r *reader) spend(n *doc.Node, bytes int) bool {
 	if r.room < 0 {
@@ -237,6 +182,7 @@ type job struct {
 	tolerate bool
 	finally  bool
 	matrix   *heddle.Matrix
+	takes    []outputRef
 	pool     string
 	weight   int
 }

@@ -323,6 +323,7 @@ func chain(n int, needs func(i int) int) string {
 func TestLargePipelines(t *testing.T) {
 	t.Parallel()
 	const n = 10_000
+	const limit = 5 * time.Second // looking at each path would take for ever
 	dense := make([]string, 200)
 	for i := range dense {
 		needs := make([]string, i)
@@ -353,7 +354,7 @@ func TestLargePipelines(t *testing.T) {
 			var r *Result
 			var err error
 			took := time.Hour
-			for try := 0; try < 3 && took > time.Second; try++ { // the machine may be busy
+			for try := 0; try < 3 && took > limit; try++ { // the machine may be busy
 				d, parseErr := doc.Parse("f", []byte(tc.text))
 				if parseErr != nil {
 					t.Fatal(parseErr)
@@ -362,7 +363,7 @@ func TestLargePipelines(t *testing.T) {
 				r, err = Decode(d, Options{})
 				took = time.Since(start)
 			}
-			if took > time.Second {
+			if took > limit {
 				t.Errorf("decoding took %v", took)
 			}
 			if tc.want != "" {

@@ -24,6 +24,8 @@ func TestSchema(t *testing.T) {
 		Full: `
 kind: Pipeline
 params: {p: {type: integer, default: 1}}
+shared: true
+env: {F: {fromFile: /f}}
 concurrency: {key: deploy, busy: cancel-old}
 jobs:
   a: {image: i, run: x, retries: {limit: 1, delay: 1, factor: 1.5, maxDelay: 1m}}
@@ -33,6 +35,7 @@ jobs:
     retries: 3
     pool: {name: licences, weight: 2}
     dependsOn: [{job: a, conditions: {always: true}}]
+    env: {V: {fromOutput: a.v}, E: {fromEnv: X}}
     matrix: {values: {A: [1, b]}, exclude: [{A: 1}], include: [{B: true}], limit: 2, failFast: true}
 `,
 		Files: []string{"../../../examples/*.yaml"},
