@@ -79,8 +79,10 @@ func TestExamples(t *testing.T) {
 		for _, command := range onEveryExecutor(e.commands) {
 			t.Run(command, func(t *testing.T) {
 				t.Parallel()
-				if os.Getenv("HEDDLE_TEST_DOCKER_HOST") == "" && strings.Contains(command, "--executor docker") {
-					t.Skip("HEDDLE_TEST_DOCKER_HOST is not set")
+				for executor, needs := range map[string]string{"docker": "HEDDLE_TEST_DOCKER_HOST", "kubernetes": "HEDDLE_TEST_KUBECONFIG"} {
+					if os.Getenv(needs) == "" && strings.Contains(command, "--executor "+executor) {
+						t.Skipf("%s is not set", needs)
+					}
 				}
 				if !strings.Contains(command, " "+name) {
 					t.Errorf("the command line does not name %s", name)
@@ -103,7 +105,9 @@ func TestExamples(t *testing.T) {
 func onEveryExecutor(commands []string) []string {
 	all := slices.Clone(commands)
 	for _, command := range commands {
-		all = append(all, strings.Replace(command, "--executor process", "--executor docker", 1))
+		for _, executor := range []string{"docker", "kubernetes"} {
+			all = append(all, strings.Replace(command, "--executor process", "--executor "+executor, 1))
+		}
 	}
 	return slices.Compact(slices.Sorted(slices.Values(all)))
 }
@@ -115,7 +119,7 @@ func shell(t *testing.T, dir, data, command string) (stdout, stderr []byte, exit
 	cmd := exec.CommandContext(t.Context(), "sh", "-c", command)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &out, &errs
 	cmd.Env = append(os.Environ(), "HEDDLE_DATA_DIR="+data,
-		"DOCKER_HOST="+os.Getenv("HEDDLE_TEST_DOCKER_HOST"), "GORACE=atexit_sleep_ms=0")
+		"DOCKER_HOST="+os.Getenv("HEDDLE_TEST_DOCKER_HOST"), "KUBECONFIG="+os.Getenv("HEDDLE_TEST_KUBECONFIG"), "GORACE=atexit_sleep_ms=0")
 	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
 		t.Fatal(err)
 	}

@@ -44,6 +44,8 @@ type Options struct {
 	// Retention bounds what is kept in the data directory of runs that have ended; what
 	// is beyond it is deleted when the App is closed.
 	Retention Retention
+	// Kube is for the kubernetes executor.
+	Kube Kube
 }
 
 // App is an engine at work on a data directory.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,10 +22,16 @@ func newDoctor(f *factory, runF func(context.Context, *doctorOptions) error) *co
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check that Heddle can work here, and say what to do where it cannot",
-		Args:  noArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return runF(cmd.Context(), opts) },
+		Long: `Check that Heddle can work here, and say what to do where it cannot. An executor that
+does not work is a warning, unless it is asked for by --executor.`,
+		Example: `  heddle doctor
+  heddle doctor --executor kubernetes --kube-namespace jobs`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runF(cmd.Context(), opts) },
 	}
 	settingFlag(cmd.Flags(), "output", &f.Config.Output)
+	settingFlag(cmd.Flags(), "executor", &f.Config.Executor)
+	kubeFlags(cmd.Flags(), &f.Config)
 	return cmd
 }
 
@@ -51,6 +59,7 @@ func runDoctor(ctx context.Context, o *doctorOptions) error {
 		checks = append(checks, o.process(ctx))
 	}
 	checks = append(checks, o.docker(ctx))
+	checks = append(checks, o.kubernetes(ctx)...)
 	failed := false
 	for _, c := range checks {
 		failed = failed || c.State == checkFail
@@ -59,8 +68,14 @@ func runDoctor(ctx context.Context, o *doctorOptions) error {
 		t := newTable(w)
 		for _, c := range checks {
 			row(t, string(c.State), c.Name, c.Message)
-			if c.Advice != "" {
-				row(t, "", "", "-> "+c.Advice)
+			for i, line := range strings.Split(c.Advice, "\n") {
+				switch {
+				case line == "":
+				case i == 0:
+					row(t, "", "", "-> "+line)
+				default:
+					row(t, "", "", "   "+line)
+				}
 			}
 		}
 		return t.Flush()
@@ -145,8 +160,33 @@ func (o *doctorOptions) docker(ctx context.Context) check {
 	defer cancel()
 	where, version, err := o.DockerVersion(ctx, o.variable)
 	if err != nil {
-		return check{Name: "executor docker", State: checkWarn, Message: err.Error(),
+		return check{Name: "executor docker", State: o.unlessAsked("docker"), Message: err.Error(),
 			Advice: "start Docker or set DOCKER_HOST to run containers; --executor process does without"}
 	}
 	return check{Name: "executor docker", State: checkOK, Message: "Docker " + version + " at " + where}
+}
+
+// kubernetes asks the cluster for its version and for what is allowed.
+func (o *doctorOptions) kubernetes(ctx context.Context) []check {
+	done := o.waitingFor("asking Kubernetes")
+	defer done()
+	ctx, cancel := context.WithTimeout(ctx, doctorPatience)
+	defer cancel()
+	var checks []check
+	for _, f := range o.CheckKube(ctx, o.options(o.log())) {
+		c := check{Name: "executor kubernetes", State: checkOK, Message: f.What, Advice: f.Advice}
+		if !f.OK {
+			c.State = o.unlessAsked("kubernetes", "k8s")
+		}
+		checks = append(checks, c)
+	}
+	return checks
+}
+
+// unlessAsked is a warning, or a failure if the executor is asked for by one of its names.
+func (o *doctorOptions) unlessAsked(names ...string) checkState {
+	if slices.Contains(names, o.Config.Executor) {
+		return checkFail
+	}
+	return checkWarn
 }

@@ -51,6 +51,7 @@ type factory struct {
 	// What heddle doctor asks.
 	CheckProcess  func(ctx context.Context, o app.Options) error
 	DockerVersion func(ctx context.Context, env func(string) string) (where, version string, err error)
+	CheckKube     func(ctx context.Context, o app.Options) []app.Finding
 }
 
 func newFactory(streams Streams, build BuildInfo) *factory {
@@ -58,7 +59,7 @@ func newFactory(streams Streams, build BuildInfo) *factory {
 	streams.Err = &lockedWriter{w: streams.Err}
 	return &factory{
 		Streams: streams, Build: build, Now: time.Now, Supervise: app.Supervise, OpenServer: app.OpenServer,
-		CheckProcess: app.CheckProcess, DockerVersion: app.DockerVersion,
+		CheckProcess: app.CheckProcess, DockerVersion: app.DockerVersion, CheckKube: app.CheckKube,
 		Open: func(ctx context.Context, o app.Options) (session, error) {
 			a, err := app.Open(ctx, o)
 			if err != nil {
@@ -79,9 +80,10 @@ func newFactory(streams Streams, build BuildInfo) *factory {
 // options are what a data directory is opened with.
 func (f *factory) options(log *slog.Logger) app.Options {
 	keep, _ := f.Config.Retention() // its faults were told before any command ran
+	kube, _ := f.Config.Kube()
 	return app.Options{
-		Retention: app.Retention(keep),
-		DataDir:   f.Config.DataDir, DBURL: f.Config.DBURL, WorkDir: f.Dir, Parallel: f.Config.Parallel, Environ: f.Environ,
+		Retention: app.Retention(keep), Kube: app.Kube(kube),
+		DataDir: f.Config.DataDir, DBURL: f.Config.DBURL, WorkDir: f.Dir, Parallel: f.Config.Parallel, Environ: f.Environ,
 		Log: log, ConsoleNotices: f.Out,
 	}
 }

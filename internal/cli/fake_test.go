@@ -214,6 +214,9 @@ func newConsole(t *testing.T, env ...string) *console {
 	}
 	c.CheckProcess = func(context.Context, app.Options) error { return nil }
 	c.DockerVersion = func(context.Context, func(string) string) (string, string, error) { return "unix:///sock", "29.0", nil }
+	c.CheckKube = func(context.Context, app.Options) []app.Finding {
+		return []app.Finding{{What: "Kubernetes v1.34 at https://cluster", OK: true}}
+	}
 	c.OpenReader = func(context.Context, app.Options) (reader, error) { return fakeReader{c.fake}, nil }
 	return c
 }

@@ -44,6 +44,7 @@ is, or if the document is at fault.`,
 	}
 	inputFlags(cmd.Flags(), opts, &params)
 	settingFlag(cmd.Flags(), "executor", &f.Config.Executor)
+	kubeFlags(cmd.Flags(), &f.Config)
 	settingFlag(cmd.Flags(), "output", &f.Config.Output)
 	return cmd
 }

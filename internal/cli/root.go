@@ -118,8 +118,19 @@ func settingFlag(flags *pflag.FlagSet, name string, field *string) {
 func executorFlags(flags *pflag.FlagSet, cfg *config.Config) {
 	settingFlag(flags, "executor", &cfg.Executor)
 	settingFlag(flags, "progress", &cfg.Progress)
+	kubeFlags(flags, cfg)
 	retentionFlags(flags, cfg)
 	flags.IntVar(&cfg.Parallel, "parallel", cfg.Parallel, "how many steps may be open at once; 0: as suits the machine (HEDDLE_PARALLEL)")
+}
+
+// kubeFlags binds the flags of the kubernetes executor.
+func kubeFlags(flags *pflag.FlagSet, cfg *config.Config) {
+	settingFlag(flags, "kube-context", &cfg.KubeContext)
+	settingFlag(flags, "kube-namespace", &cfg.KubeNamespace)
+	settingFlag(flags, "kube-bare", &cfg.KubeBare)
+	settingFlag(flags, "kube-qps", &cfg.KubeQPS)
+	settingFlag(flags, "kube-patience", &cfg.KubePatience)
+	settingFlag(flags, "kube-pending", &cfg.KubePending)
 }
 
 // retentionFlags binds the flags of what a command that starts an engine leaves of

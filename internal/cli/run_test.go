@@ -82,7 +82,6 @@ func TestRunRefuses(t *testing.T) {
 		"an unknown kind":                    {args: []string{"-f", "kind.yaml"}, want: "kind.yaml:1:7: "},
 		"no start step":                      {args: []string{"-f", "nostart.yaml"}, want: `"start"`},
 		"a negative duration":                {args: []string{"-f", "negative.yaml"}, want: "negative.yaml:6:34"},
-		"an executor that is not there":      {args: []string{"-f", "job.yaml", "--executor", "k8s"}, want: "choose --executor process"},
 		"an executor that there never is":    {args: []string{"-f", "job.yaml", "--executor", "vm"}, want: "--executor (or HEDDLE_EXECUTOR)"},
 		"images with nothing to run them":    {args: []string{"-f", "image.yaml"}, want: `step "start" names an image (alpine:latest)`},
 		"volumes without containers":         {args: []string{"-f", "job.yaml", "-v", "/a:/b"}, want: "--volume"},

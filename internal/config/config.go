@@ -44,6 +44,19 @@ type Config struct {
 	RetentionBytes string
 	// Progress is auto, plain or live. Default: auto, which is live on a terminal.
 	Progress string
+	// KubeContext and KubeNamespace are taken instead of those of the kubeconfig. The
+	// latter may list more namespaces that steps may name, with commas. Default: "".
+	KubeContext   string
+	KubeNamespace string
+	// KubeBare is whether steps are made Pods without Jobs. Default: false.
+	KubeBare string
+	// KubeQPS bounds the calls to the API server, per second. Default: 50.
+	KubeQPS string
+	// KubePatience and KubePending bound how long a container may be unable to start (for
+	// want of its image, say), and how long a step may wait for a node (0: as long as it
+	// takes). Defaults: 60s, 0.
+	KubePatience string
+	KubePending  string
 }
 
 // Setting describes a field of [Config] for help texts and messages.
@@ -69,6 +82,12 @@ func Settings() []Setting {
 		{Flag: "retention-runs", Env: "HEDDLE_RETENTION_RUNS", Default: "10000", Help: "how many runs that have ended are kept; 0: all"},
 		{Flag: "retention-bytes", Env: "HEDDLE_RETENTION_BYTES", Default: "10GiB", Help: "about how much database and logs may take; 0: no bound"},
 		{Flag: "progress", Env: "HEDDLE_PROGRESS", Default: "auto", Help: "how a run is shown (live needs a terminal)", Values: []string{"auto", "plain", "live"}},
+		{Flag: "kube-context", Env: "HEDDLE_KUBE_CONTEXT", Default: "the current one", Help: "context of the kubeconfig for the kubernetes executor"},
+		{Flag: "kube-namespace", Env: "HEDDLE_KUBE_NAMESPACE", Default: "that of the context", Help: "namespace of steps that name none; after commas, others that steps may name"},
+		{Flag: "kube-bare", Env: "HEDDLE_KUBE_BARE", Default: "false", Help: "make Pods without Jobs, which is faster and survives less"},
+		{Flag: "kube-qps", Env: "HEDDLE_KUBE_QPS", Default: "50", Help: "calls to the API server per second"},
+		{Flag: "kube-patience", Env: "HEDDLE_KUBE_PATIENCE", Default: "60s", Help: "how long a container may be unable to start, for want of its image say"},
+		{Flag: "kube-pending", Env: "HEDDLE_KUBE_PENDING", Default: "0, for as long as it takes", Help: "how long a step may wait for a node or a quota"},
 	}
 }
 
@@ -80,46 +99,40 @@ func Load(lookup func(string) (string, bool)) (Config, error) {
 	c := Config{
 		DataDir: defaultDataDir(get), Executor: "auto", LogFormat: "logfmt", LogLevel: "info", Progress: "auto",
 		RetentionAge: "30d", RetentionRuns: "10000", RetentionBytes: "10GiB",
+		KubeBare: "false", KubeQPS: "50", KubePatience: "60s", KubePending: "0",
 	}
 	if url := get("DB_URL"); isPostgres(url) {
 		c.DBURL = url
 	}
 	var faults []error
+	texts := c.texts()
 	for _, s := range Settings() {
 		value := get(s.Env)
 		if value == "" {
 			continue
 		}
-		switch s.Flag {
-		case "data-dir":
-			c.DataDir = value
-		case "db-url":
-			c.DBURL = value
-		case "executor":
-			c.Executor = value
-		case "parallel":
-			n, err := strconv.Atoi(value)
-			if err != nil {
-				faults = append(faults, heddle.Errorf(heddle.CodeInvalid, "%s: %q is not a whole number", s.Env, value))
-			}
-			c.Parallel = n
-		case "log-formatter":
-			c.LogFormat = value
-		case "log-level":
-			c.LogLevel = value
-		case "output":
-			c.Output = value
-		case "retention-age":
-			c.RetentionAge = value
-		case "retention-runs":
-			c.RetentionRuns = value
-		case "retention-bytes":
-			c.RetentionBytes = value
-		case "progress":
-			c.Progress = value
+		if field := texts[s.Flag]; field != nil {
+			*field = value
+			continue
 		}
+		n, err := strconv.Atoi(value) // parallel
+		if err != nil {
+			faults = append(faults, heddle.Errorf(heddle.CodeInvalid, "%s: %q is not a whole number", s.Env, value))
+		}
+		c.Parallel = n
 	}
 	return c, errors.Join(faults...)
+}
+
+// texts returns the fields that hold texts, by flag.
+func (c *Config) texts() map[string]*string {
+	return map[string]*string{
+		"data-dir": &c.DataDir, "db-url": &c.DBURL, "executor": &c.Executor, "log-formatter": &c.LogFormat, "log-level": &c.LogLevel,
+		"output": &c.Output, "progress": &c.Progress,
+		"retention-age": &c.RetentionAge, "retention-runs": &c.RetentionRuns, "retention-bytes": &c.RetentionBytes,
+		"kube-context": &c.KubeContext, "kube-namespace": &c.KubeNamespace, "kube-bare": &c.KubeBare,
+		"kube-qps": &c.KubeQPS, "kube-patience": &c.KubePatience, "kube-pending": &c.KubePending,
+	}
 }
 
 // Validate returns every fault, each naming the flag and the variable to change,
@@ -143,8 +156,9 @@ func (c *Config) Validate() error {
 			faults = append(faults, fault(s, fmt.Sprintf("%q is none of %s", value, strings.Join(s.Values, ", "))))
 		}
 	}
-	_, more := c.Retention()
-	return errors.Join(append(faults, more...)...)
+	_, retention := c.Retention()
+	_, kube := c.Kube()
+	return errors.Join(append(append(faults, retention...), kube...)...)
 }
 
 func isPostgres(url string) bool {

@@ -49,6 +49,7 @@ func TestLoad(t *testing.T) {
 				t.Errorf("error %v, want %q", err, tc.wantErr)
 			}
 			tc.want.RetentionAge, tc.want.RetentionRuns, tc.want.RetentionBytes = "30d", "10000", "10GiB"
+			tc.want.KubeBare, tc.want.KubeQPS, tc.want.KubePatience, tc.want.KubePending = "false", "50", "60s", "0"
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Error(diff)
 			}
@@ -62,11 +63,14 @@ func TestValidateTellsEveryFault(t *testing.T) {
 	if err := good.Validate(); err != nil {
 		t.Error(err)
 	}
-	err := (&Config{DBURL: "mysql://u:secret@h", Executor: "vm", Parallel: -1, LogFormat: "xml", LogLevel: "loud", Output: "csv", Progress: "x"}).Validate()
+	err := (&Config{DBURL: "mysql://u:secret@h", Executor: "vm", Parallel: -1, LogFormat: "xml", LogLevel: "loud", Output: "csv", Progress: "x", KubeNamespace: "a,B"}).Validate()
 	if err == nil {
 		t.Fatal("no error")
 	}
 	for _, s := range Settings() {
+		if s.Flag == "kube-context" {
+			continue // whether there is one of that name the kubeconfig says
+		}
 		if !strings.Contains(err.Error(), "--"+s.Flag+" (or "+s.Env+"): ") {
 			t.Errorf("no fault names --%s: %v", s.Flag, err)
 		}

@@ -119,6 +119,7 @@ func stages(t *testing.T) map[string]stage {
 		"SQLite, process":     {parts{"sqlite", "process"}, 1, ""},
 		"PostgreSQL, process": {parts{"postgres", "process"}, 8, "HEDDLE_TEST_POSTGRES_URL"},
 		"SQLite, Docker":      {parts{"sqlite", "docker"}, 8, "HEDDLE_TEST_DOCKER_HOST"},
+		"SQLite, Kubernetes":  {parts{"sqlite", "kubernetes"}, 40, "HEDDLE_TEST_KUBECONFIG"},
 	}
 	if os.Getenv("HEDDLE_CHAOS_ALL") != "" {
 		for name, s := range all {

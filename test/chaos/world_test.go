@@ -22,6 +22,7 @@ import (
 	"github.com/heddle/heddle/internal/engine"
 	"github.com/heddle/heddle/internal/executor"
 	"github.com/heddle/heddle/internal/executor/docker"
+	"github.com/heddle/heddle/internal/executor/kubernetes"
 	"github.com/heddle/heddle/internal/executor/process"
 	"github.com/heddle/heddle/internal/store"
 	"github.com/heddle/heddle/internal/store/logs"
@@ -219,6 +220,9 @@ func openExecutor(ctx context.Context, dir, name string, log *slog.Logger, sink 
 	if name == "docker" {
 		return docker.Open(ctx, docker.Options{StoreID: dir, Sink: sink, Log: log})
 	}
+	if name == "kubernetes" {
+		return kubernetes.Open(ctx, kubernetes.Options{StoreID: dir, Sink: sink, Log: log})
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -297,7 +301,13 @@ func newWorld(t *testing.T, p parts, make func(effects string) heddle.Flow) *wor
 	if p.store == "postgres" {
 		w.db = newSchema(t)
 	}
-	text, err := json.Marshal(make(w.effects))
+	flow := make(w.effects)
+	for _, step := range flow.Steps {
+		if p.executor == "kubernetes" && step.Work != nil {
+			step.Work.Network = "" // it has no none
+		}
+	}
+	text, err := json.Marshal(flow)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -318,6 +328,7 @@ func (w *world) engine(n int) (cmd *exec.Cmd, stdout, stderr *strings.Builder) {
 	cmd = exec.Command(self)
 	cmd.Env = append(os.Environ(), roleVar+"=engine", dirVar+"="+w.dir, flowVar+"="+w.flow, crashVar+"="+strconv.Itoa(n),
 		runVar+"="+string(w.run), dbVar+"="+w.db, execVar+"="+w.parts.executor, "DOCKER_HOST="+os.Getenv("HEDDLE_TEST_DOCKER_HOST"),
+		"KUBECONFIG="+os.Getenv("HEDDLE_TEST_KUBECONFIG"),
 		"GORACE=atexit_sleep_ms=0") // or each engine sleeps for a second when built with the race detector
 	stdout, stderr = &strings.Builder{}, &strings.Builder{}
 	cmd.Stdout, cmd.Stderr = stdout, stderr

@@ -30,8 +30,10 @@ type Harness struct {
 	Environment []string
 	// Signals: it is seen when a signal ends a program.
 	Signals bool
-	// MixedStreams: result lines count on standard error too.
+	// MixedStreams: what is printed on standard error counts as standard output.
 	MixedStreams bool
+	// FirstGrace: the grace of the first stop cannot be shortened by a second one.
+	FirstGrace bool
 	// MessagePath: programs find their message file where they are said to, see
 	// [heddle.MessageFile].
 	MessagePath bool

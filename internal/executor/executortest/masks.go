@@ -28,6 +28,9 @@ func maskCases() map[string]func(*kit) {
 		return func(k *kit) {
 			spec := k.keeper(script)
 			k.run(spec)
+			if k.h.MixedStreams {
+				want = map[string][]string{"stdout": append(want["stdout"], want["stderr"]...)}
+			}
 			if d := cmp.Diff(want, k.lines(spec.Attempt)); d != "" {
 				k.Errorf("(-want +got):\n%s", d)
 			}
