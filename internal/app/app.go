@@ -105,11 +105,7 @@ func open(ctx context.Context, o Options, e engine.Options) (*App, error) {
 	e.Open = func(ctx context.Context, name string, sink executor.Sink) (executor.Executor, error) {
 		return o.openExecutor(ctx, identity, name, sink)
 	}
-	lookup := e.LookupEnv
-	if lookup == nil {
-		lookup = func(string) (string, bool) { return "", false }
-	}
-	e.Check = func(sub *heddle.Submission) error { return CheckSources(sub.Executor, sub.Flow, sub.Input, lookup) }
+	e.Check = func(sub *heddle.Submission) error { return CheckSources(sub.Executor, sub.Flow, sub.Input, e.LookupEnv) }
 	e.Parallel, e.Log = o.Parallel, o.Log
 	a.schedule = o.newScheduler(st)
 	e.Ended = func(heddle.Run) { a.schedule.Kick() }

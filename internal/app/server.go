@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -38,10 +39,11 @@ type Server struct {
 }
 
 // OpenServer opens the data directory for a server. The environment of the process
-// is the server's own: runs never get anything of it.
+// is the server's own: runs get nothing of it but what their documents ask for by
+// name, and of Heddle's own settings, which hold secrets, not even that.
 func OpenServer(ctx context.Context, o Options, version string) (*Server, error) {
 	m := metrics.New(version)
-	a, err := open(ctx, o, engine.Options{Observer: m})
+	a, err := open(ctx, o, engine.Options{Observer: m, LookupEnv: o.lookupForeign})
 	if err != nil {
 		return nil, err
 	}
@@ -53,6 +55,14 @@ func OpenServer(ctx context.Context, o Options, version string) (*Server, error)
 	s.tasks.Go(func() { s.adopt(ctx) })
 	s.tasks.Go(func() { s.tidy(ctx) })
 	return s, nil
+}
+
+// lookupForeign is lookupEnv for what is no setting of Heddle or of the originals.
+func (o Options) lookupForeign(name string) (string, bool) {
+	if strings.HasPrefix(name, "HEDDLE_") || strings.HasPrefix(name, "REDIS_") || name == "DB_URL" {
+		return "", false
+	}
+	return o.lookupEnv(name)
 }
 
 // Runs is the service for runs, those of other processes included.

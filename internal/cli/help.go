@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"text/tabwriter"
 
@@ -74,17 +75,27 @@ func environmentTopic() *cobra.Command {
 	var b strings.Builder
 	b.WriteString("A flag wins over its variable, the variable over the default.\n\n")
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	for _, s := range config.Settings() {
-		help := s.Help
-		if s.Values != nil {
-			help += ": " + strings.Join(s.Values, ", ")
-		}
-		fmt.Fprintf(w, "  %s\t--%s\t%s (default: %s)\n", s.Env, s.Flag, help, s.Default)
-	}
+	writeSettings(w, config.Settings())
+	w.Flush()
+	b.WriteString("\nOf heddle serve, which also reads a file .env in the working directory:\n\n")
+	writeSettings(w, config.ServerSettings())
 	w.Flush()
 	b.WriteString(`
   NO_COLOR     when set, nothing is coloured
   TERM         "dumb": a run is shown as log lines, not live
   XDG_DATA_HOME, HOME: where the data directory is unless it is given`)
 	return &cobra.Command{Use: "environment", Short: "Which environment variables are read", Long: b.String()}
+}
+
+func writeSettings(w io.Writer, settings []config.Setting) {
+	for _, s := range settings {
+		help, flag := s.Help, ""
+		if s.Values != nil {
+			help += ": " + strings.Join(s.Values, ", ")
+		}
+		if s.Flag != "" {
+			flag = "--" + s.Flag
+		}
+		fmt.Fprintf(w, "  %s\t%s\t%s (default: %s)\n", s.Env, flag, help, s.Default)
+	}
 }

@@ -88,6 +88,9 @@ func serverFlags(flags *pflag.FlagSet, s *config.Server) {
 // loadDotenv lays the environment over what the file .env says, for commands that
 // rego's users expect that of.
 func (f *factory) loadDotenv(args []string) error {
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		args = args[:1] // the command; else it comes after flags
+	}
 	if f.Dir == "" || !slices.Contains(args, "serve") && !slices.Contains(args, "config") {
 		return nil
 	}

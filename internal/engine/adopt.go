@@ -44,6 +44,7 @@ func (u *unseen) keep(orphans []heddle.RunID, blind []heddle.RunID, now time.Tim
 // Adopt takes up the runs whose engine is gone, as [Engine.Resume] does, but for
 // those with an open attempt at a place that cannot be seen from here: another host,
 // a Docker daemon or cluster that does not answer. These wait for who can see them.
+// So do those that want an environment, if the engine has none to give.
 func (e *Engine) Adopt(ctx context.Context) ([]heddle.RunID, error) {
 	orphans, err := e.opts.History.Orphaned(ctx)
 	if err != nil {
@@ -53,14 +54,15 @@ func (e *Engine) Adopt(ctx context.Context) ([]heddle.RunID, error) {
 	var seen, blind []heddle.RunID
 	closed := map[string]bool{} // executors that cannot be opened
 	for _, id := range orphans {
-		switch {
-		case e.unseen.skip(id, now):
-		case e.sees(ctx, id, closed):
-			seen = append(seen, id)
-		default:
-			blind = append(blind, id)
-			e.log.Warn("a run whose engine is gone cannot be taken up here: its place cannot be seen", "run_id", id)
+		if e.unseen.skip(id, now) {
+			continue
 		}
+		if why := e.blindTo(ctx, id, closed); why != "" {
+			blind = append(blind, id)
+			e.log.Warn("a run whose engine is gone cannot be taken up here", "run_id", id, "reason", why)
+			continue
+		}
+		seen = append(seen, id)
 	}
 	e.unseen.keep(orphans, blind, now)
 	if len(seen) == 0 {
@@ -69,17 +71,23 @@ func (e *Engine) Adopt(ctx context.Context) ([]heddle.RunID, error) {
 	return e.Resume(ctx, seen...)
 }
 
-// sees reports whether all open attempts of a run can be judged here.
-func (e *Engine) sees(ctx context.Context, id heddle.RunID, closed map[string]bool) bool {
+// blindTo says why a run cannot be gone on with here; "": it can.
+func (e *Engine) blindTo(ctx context.Context, id heddle.RunID, closed map[string]bool) string {
+	const noExecutor = "its executor is not to be had"
 	d, err := e.opts.History.Run(ctx, id)
-	if err != nil || closed[d.Run.Executor] {
-		return false
+	switch {
+	case err != nil:
+		return err.Error()
+	case closed[d.Run.Executor]:
+		return noExecutor
+	case d.Run.Input.Ambient != nil && e.opts.Ambient == nil:
+		return "it wants the environment of who goes on with it: 'heddle runs resume' does"
 	}
 	exec, err := e.executor(d.Run.Executor)
 	if err != nil {
 		closed[d.Run.Executor] = true
 		e.log.Warn("opening an executor", "executor", d.Run.Executor, "error", err)
-		return false
+		return noExecutor
 	}
 	for i := range d.Attempts {
 		a := &d.Attempts[i]
@@ -88,10 +96,10 @@ func (e *Engine) sees(ctx context.Context, id heddle.RunID, closed map[string]bo
 		}
 		seer, ok := exec.Executor.(executor.Seer)
 		if ok && !seer.Sees(a.Place) || !ok && a.Place != exec.Place() {
-			return false
+			return "its place cannot be seen from here"
 		}
 	}
-	return true
+	return ""
 }
 
 // evict ends the actor of a run that this engine once owned, lost and has claimed

@@ -20,6 +20,8 @@ func TestOnlyRunsThatCanBeSeenAreAdopted(t *testing.T) {
 	b := newBench(t, engine.Options{})
 	run := b.submit(flow([]string{"run", "1h"}), heddle.Input{})
 	b.until(run.ID, running)
+	wanting := b.submit(flow([]string{"run", "1h"}), heddle.Input{Ambient: &heddle.Ambient{}})
+	b.until(wanting.ID, running)
 	b.stop()
 
 	b.wrap = func(x executor.Executor) executor.Executor { return elsewhere{x} }

@@ -9,7 +9,7 @@ import (
 )
 
 // maxBulk bounds what one bulk request does; the answer says that there is more.
-const maxBulk = 10_000
+const maxBulk = 2000
 
 type bulkInput struct {
 	Body struct {

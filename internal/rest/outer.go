@@ -1,7 +1,6 @@
 package rest
 
 import (
-	"context"
 	"crypto/rand"
 	"log/slog"
 	"net"
@@ -42,9 +41,7 @@ func (o *outer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Request-Id", id)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	answer := &answer{ResponseWriter: w}
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	defer context.AfterFunc(o.opts.Stopping, cancel)()
+	ctx := r.Context()
 	who, ok := o.opts.Identify(r)
 	if ok {
 		ctx = auth.With(ctx, who)

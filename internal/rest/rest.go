@@ -88,6 +88,8 @@ func New(o Options) http.Handler {
 	mux.HandleFunc(base+"/", func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, problemOf(heddle.Errorf(heddle.CodeNotFound, "there is no %s %s: see %s/openapi.json", r.Method, r.URL.Path, base)))
 	})
+	mux.HandleFunc("GET "+base+"/docs", servePage("docs.html"))
+	mux.HandleFunc("GET "+base+"/docs.js", servePage("docs.js"))
 	newAPI(mux, o)
 	return newOuter(o, mux)
 }

@@ -175,6 +175,7 @@ type retryInput struct {
 }
 
 type retryOutput struct {
+	Status   int
 	Location string `header:"Location"`
 	Body     struct {
 		Run  *heddle.Run       `json:"run,omitempty"`
@@ -193,13 +194,13 @@ func (a *api) retry(ctx context.Context, in *retryInput) (*retryOutput, error) {
 			return nil, err
 		}
 		plan, err := machine.PlanRetry(nil, &old, retry)
-		out.Body.Plan = &plan
+		out.Status, out.Body.Plan = http.StatusOK, &plan
 		return out, err
 	}
 	run, err := a.runs(ctx).Submit(ctx, heddle.Submission{Retry: &retry})
 	if err != nil {
 		return nil, err
 	}
-	out.Body.Run, out.Location = &run, base+"/runs/"+string(run.ID)
+	out.Status, out.Body.Run, out.Location = http.StatusAccepted, &run, base+"/runs/"+string(run.ID)
 	return out, nil
 }

@@ -99,6 +99,17 @@ func (s *stream) flushing(alive string) (stop func()) {
 	}
 }
 
+// untilStop returns ctx for an answer that goes on for as long as a run does: a
+// server that stops ends it. Its end is to be called in any case.
+func (a *api) untilStop(ctx context.Context) (bounded context.Context, end func()) {
+	bounded, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(a.Stopping, cancel)
+	return bounded, func() {
+		stop()
+		cancel()
+	}
+}
+
 type logsInput struct {
 	IDInput
 	Visit  int    `query:"visit" minimum:"0" doc:"Only of this visit"`
@@ -108,12 +119,14 @@ type logsInput struct {
 }
 
 func (a *api) logLines(ctx context.Context, in *logsInput) (*huma.StreamResponse, error) {
-	if _, err := a.owned(ctx, in.ID); err != nil {
+	if err := a.visible(ctx, in.ID); err != nil { // before the answer begins
 		return nil, err
 	}
 	query := heddle.LogQuery{Run: heddle.RunID(in.ID), Visit: in.Visit, Try: in.Try, Follow: in.Follow}
-	lines := a.logs(ctx).Lines(ctx, query)
 	return &huma.StreamResponse{Body: func(h huma.Context) {
+		ctx, end := a.untilStop(ctx)
+		defer end()
+		lines := a.logs(ctx).Lines(ctx, query)
 		contentType, alive, format := lineFormat(in.Accept)
 		s := newStream(h, contentType)
 		defer s.flushing(alive)()
@@ -150,20 +163,17 @@ func lineFormat(accept string) (contentType, alive string, format func(*heddle.L
 	return "text/plain; charset=utf-8", "", func(l *heddle.LogLine) string { return l.Text + "\n" }
 }
 
-// owned fails as if a run did not exist unless the request may see it.
-func (a *api) owned(ctx context.Context, id string) (heddle.Run, error) {
+// visible fails as if a run did not exist unless the request may see it.
+func (a *api) visible(ctx context.Context, id string) error {
 	none := heddle.Errorf(heddle.CodeNotFound, "there is no run %q", id)
 	if !heddle.RunID(id).Valid() {
-		return heddle.Run{}, none
+		return none
 	}
 	page, err := a.runs(ctx).List(ctx, heddle.RunFilter{IDs: []heddle.RunID{heddle.RunID(id)}})
-	if err != nil {
-		return heddle.Run{}, err
+	if err == nil && len(page.Runs) == 0 {
+		return none
 	}
-	if len(page.Runs) == 0 {
-		return heddle.Run{}, none
-	}
-	return page.Runs[0], nil
+	return err
 }
 
 // eventBody is what an event tells: the run as it is, and the rows that are new or
@@ -175,11 +185,14 @@ type eventBody struct {
 }
 
 func (a *api) events(ctx context.Context, in *IDInput) (*huma.StreamResponse, error) {
+	ctx, end := a.untilStop(ctx)
 	updates, err := a.runs(ctx).Watch(ctx, heddle.RunID(in.ID))
 	if err != nil {
+		end()
 		return nil, err
 	}
 	return &huma.StreamResponse{Body: func(h huma.Context) {
+		defer end()
 		s := newStream(h, "text/event-stream")
 		defer s.flushing(":\n\n")()
 		ended := false
