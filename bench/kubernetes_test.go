@@ -127,14 +127,15 @@ func live(ctx context.Context, w *world, n int) error {
 	if err != nil {
 		return err
 	}
-	for running := 0; running < n; time.Sleep(time.Second) {
-		pods, err := cluster.CoreV1().Pods(namespaceOf(os.Getenv(kubeconfigVar))).List(ctx, metav1.ListOptions{
-			LabelSelector: "heddle.dev/store=" + storeOf(w.dir), FieldSelector: "status.phase=Running", ResourceVersion: "0",
-		})
-		if err != nil {
-			return err
-		}
-		running = len(pods.Items)
+	pods := cluster.CoreV1().Pods(namespaceOf(os.Getenv(kubeconfigVar)))
+	running := metav1.ListOptions{
+		LabelSelector: "heddle.dev/store=" + storeOf(w.dir), FieldSelector: "status.phase=Running", ResourceVersion: "0",
+	}
+	if err := pollEvery(time.Second, func() (bool, error) {
+		list, err := pods.List(ctx, running)
+		return err == nil && len(list.Items) >= n, err
+	}); err != nil {
+		return err
 	}
 	w.took = time.Since(begun)
 	return nil

@@ -351,12 +351,14 @@ func prepare(ctx context.Context, w *world, n int) error {
 }
 
 // poll asks until the answer is yes or an error.
-func poll(ask func() (bool, error)) error {
+func poll(ask func() (bool, error)) error { return pollEvery(time.Millisecond, ask) }
+
+func pollEvery(pause time.Duration, ask func() (bool, error)) error {
 	for {
 		if yes, err := ask(); yes || err != nil {
 			return err
 		}
-		time.Sleep(time.Millisecond)
+		time.Sleep(pause)
 	}
 }
 

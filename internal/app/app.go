@@ -105,7 +105,9 @@ func open(ctx context.Context, o Options, e engine.Options) (*App, error) {
 	e.Open = func(ctx context.Context, name string, sink executor.Sink) (executor.Executor, error) {
 		return o.openExecutor(ctx, identity, name, sink)
 	}
-	e.Check = func(sub *heddle.Submission) error { return CheckSources(sub.Executor, sub.Flow, sub.Input, e.LookupEnv) }
+	e.Check = func(sub *heddle.Submission) error {
+		return CheckSources(sub.Executor, sub.Flow, sub.Input, e.LookupEnv)
+	}
 	e.Parallel, e.Log = o.Parallel, o.Log
 	a.schedule = o.newScheduler(st)
 	e.Ended = func(heddle.Run) { a.schedule.Kick() }

@@ -197,9 +197,7 @@ func (s *set) flow(o Options, chosen *ignitor) *heddle.Flow {
 		f.Name = "tasks"
 	}
 	for _, i := range ignitors {
-		for _, task := range orca.Ignited(tasks, i, func(name string) bool { return slices.Contains(f.Start, name) }) {
-			f.Start = append(f.Start, task)
-		}
+		f.Start = append(f.Start, orca.Ignited(tasks, i, func(name string) bool { return slices.Contains(f.Start, name) })...)
 	}
 	visits := o.MaxVisits
 	if visits == 0 {
