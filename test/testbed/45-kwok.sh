@@ -20,19 +20,17 @@ for stage in node/fast/node-initialize node/heartbeat-with-lease/node-heartbeat-
 	echo ---
 	cat "$source/kustomize/stage/$stage.yaml"
 done >"$kube/kwok.yaml"
-# Its pods have logs, with nothing in them, so that reading them ends.
-: >"$kube/empty.log"
-cat >>"$kube/kwok.yaml" <<YAML
----
-apiVersion: kwok.x-k8s.io/v1alpha1
-kind: ClusterLogs
-metadata: {name: empty}
-spec: {logs: [{logsFile: $kube/empty.log}]}
-YAML
 if ! port=$(free_port 17001 17999); then
 	left_out "$what" "no free port from 17001 to 17999"
 	exit
 fi
+# Its pods have logs, with nothing in them, so that reading them ends.
+if ! go build -C "$testbed/nologs" -o "$bed/bin/nologs" .; then
+	left_out "$what" "test/testbed/nologs could not be built"
+	exit
+fi
+stop nologs
+start nologs "$bed/bin/nologs" "127.0.0.1:$port" "$kube/pki/server.crt" "$kube/pki/server.key"
 if ! k apply --filename - >/dev/null <<YAML; then
 apiVersion: v1
 kind: Node
@@ -44,6 +42,7 @@ spec:
   taints: [{key: kwok.x-k8s.io/node, value: fake, effect: NoSchedule}]
 status:
   addresses: [{type: InternalIP, address: 127.0.0.1}, {type: Hostname, address: localhost}]
+  daemonEndpoints: {kubeletEndpoint: {Port: $port}}
   allocatable: &all {cpu: 10k, memory: 100Ti, pods: 100k}
   capacity: *all
 YAML
@@ -52,8 +51,7 @@ YAML
 fi
 start kwok "$kwok" --kubeconfig "$kubeconfig" --config "$kube/kwok.yaml" --manage-all-nodes=false \
 	--manage-nodes-with-annotation-selector kwok.x-k8s.io/node=fake --node-lease-duration-seconds 40 \
-	--node-ip 127.0.0.1 --node-port "$port" --server-address "127.0.0.1:$port" \
-	--tls-cert-file "$kube/pki/server.crt" --tls-private-key-file "$kube/pki/server.key"
+	--node-ip 127.0.0.1 --node-port 0
 fake_ready() {
 	[ "$(k get node fake-0 -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}' 2>/dev/null)" = True ]
 }
