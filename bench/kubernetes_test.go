@@ -120,22 +120,27 @@ func live(ctx context.Context, w *world, n int) error {
 	begun := time.Now()
 	flow := faked(single())
 	flow.Steps[0].Work.Kubernetes.Bare = true
+	var attempts []heddle.AttemptID
 	for range n {
-		if _, err := w.engine.Submit(ctx, heddle.Submission{Flow: flow, Executor: "kubernetes"}); err != nil {
+		run, err := w.engine.Submit(ctx, heddle.Submission{Flow: flow, Executor: "kubernetes"})
+		if err != nil {
 			return err
 		}
-	}
-	cluster, err := client(os.Getenv(kubeconfigVar))
-	if err != nil {
-		return err
-	}
-	pods := cluster.CoreV1().Pods(namespaceOf(os.Getenv(kubeconfigVar)))
-	running := metav1.ListOptions{
-		LabelSelector: "heddle.dev/store=" + storeOf(w.dir), FieldSelector: "status.phase=Running", ResourceVersion: "0",
+		attempts = append(attempts, heddle.NewAttemptID(run.ID, 1, 1))
 	}
 	if err := pollEvery(time.Second, func() (bool, error) {
-		list, err := pods.List(ctx, running)
-		return err == nil && len(list.Items) >= n, err
+		for some := range slices.Chunk(attempts, 500) {
+			status, err := w.store.AttemptStatus(ctx, some)
+			if err != nil {
+				return false, err
+			}
+			for _, id := range some {
+				if status[id] != heddle.StatusRunning {
+					return false, nil
+				}
+			}
+		}
+		return true, nil
 	}); err != nil {
 		return err
 	}
@@ -151,14 +156,6 @@ func client(path string) (*kubernetes.Clientset, error) {
 	config.QPS, config.Burst = qps, 2*qps
 	config.ContentType = "application/vnd.kubernetes.protobuf"
 	return kubernetes.NewForConfig(config)
-}
-
-func namespaceOf(path string) string {
-	config, err := clientcmd.LoadFromFile(path)
-	if err != nil {
-		return ""
-	}
-	return config.Contexts[config.CurrentContext].Namespace
 }
 
 // lab is a namespace of a benchmark's own, named by the kubeconfig in its variable.
