@@ -198,7 +198,7 @@ func (e *Engine) Submit(ctx context.Context, sub heddle.Submission) (heddle.Run,
 	if err := e.opts.Check(&sub); err != nil {
 		return heddle.Run{}, err
 	}
-	if err := e.checkPools(ctx, sub.Flow); err != nil {
+	if err := e.checkPools(ctx, cmp.Or(sub.Organization, heddle.DefaultOrganization), sub.Flow); err != nil {
 		return heddle.Run{}, err
 	}
 	exec, err := e.executor(sub.Executor)
