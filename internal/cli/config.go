@@ -55,6 +55,7 @@ func runConfigPrint(_ context.Context, o *configOptions) error {
 		"HEDDLE_RETENTION_RUNS": c.RetentionRuns, "HEDDLE_RETENTION_BYTES": c.RetentionBytes, "HEDDLE_PROGRESS": c.Progress,
 		"HEDDLE_LISTEN": s.Listen, "HEDDLE_TLS_CERT": s.TLSCert, "HEDDLE_TLS_KEY": s.TLSKey, "HEDDLE_KEY_FILE": s.KeyFile,
 		"HEDDLE_ON_STOP": s.OnStop, "TASK_TIMEOUT": s.TaskTimeout,
+		"HEDDLE_SECRETS_DIR": s.SecretsDir, "HEDDLE_ALLOW_HOST_VOLUMES": strconv.FormatBool(s.AllowHostVolumes),
 	}
 	if s.Key != "" {
 		values["HEDDLE_KEY"] = "(hidden)"

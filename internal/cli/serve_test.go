@@ -139,7 +139,9 @@ func TestServeNeedsAKeyForOthers(t *testing.T) {
 		"a fault in .env": {dotenv: "DB_DRIVER=mysql\n", want: []string{"MySQL"}},
 		"a certificate that is none": {args: []string{"--listen", "127.0.0.1:0", "--tls-cert", file, "--tls-key", file},
 			want: []string{"--tls-cert"}},
-		"an address of others": {args: []string{"--listen", "192.0.2.1:1", "--key-file", file}, want: []string{"--listen (or HEDDLE_LISTEN)"}},
+		"secrets that are not there": {args: []string{"--listen", "127.0.0.1:0", "--secrets-dir", "missing"}, want: []string{"--secrets-dir (or HEDDLE_SECRETS_DIR)", "missing"}},
+		"neither yes nor no":         {env: []string{"HEDDLE_ALLOW_HOST_VOLUMES=perhaps"}, want: []string{`HEDDLE_ALLOW_HOST_VOLUMES: "perhaps"`}},
+		"an address of others":       {args: []string{"--listen", "192.0.2.1:1", "--key-file", file}, want: []string{"--listen (or HEDDLE_LISTEN)"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

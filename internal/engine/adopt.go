@@ -44,7 +44,8 @@ func (u *unseen) keep(orphans []heddle.RunID, blind []heddle.RunID, now time.Tim
 // Adopt takes up the runs whose engine is gone, as [Engine.Resume] does, but for
 // those with an open attempt at a place that cannot be seen from here: another host,
 // a Docker daemon or cluster that does not answer. These wait for who can see them.
-// So do those that want an environment, if the engine has none to give.
+// So do those that want an environment, if the engine has none to give, and those that
+// [Options.CheckOrphan] names.
 func (e *Engine) Adopt(ctx context.Context) ([]heddle.RunID, error) {
 	orphans, err := e.opts.History.Orphaned(ctx)
 	if err != nil {
@@ -82,6 +83,9 @@ func (e *Engine) blindTo(ctx context.Context, id heddle.RunID, closed map[string
 		return noExecutor
 	case d.Run.Input.Ambient != nil && e.opts.Ambient == nil:
 		return "it wants the environment of who goes on with it: 'heddle runs resume' does"
+	}
+	if err := e.opts.CheckOrphan(&d); err != nil {
+		return err.Error() + "; 'heddle runs resume' goes on with it"
 	}
 	exec, err := e.executor(d.Run.Executor)
 	if err != nil {

@@ -36,6 +36,8 @@ type Options struct {
 	// Executor is what is asked for where a request does not say. Unless it is auto,
 	// requests may not ask for another.
 	Executor string
+	// SecretsDir is what paths in documents are relative to; "": they must be absolute.
+	SecretsDir string
 	// Prune deletes runs that have ended and returns those that are gone.
 	Prune func(ctx context.Context, ids []heddle.RunID) ([]heddle.RunID, error)
 	// Ready reports whether the store answers.
@@ -81,7 +83,7 @@ func New(o Options) http.Handler {
 			mux.Handle(path, o.Rego)
 		}
 	}
-	pipelines := chainr.New(chainr.Options{Runs: o.Runs, Choose: o.choose, MaxBody: MaxBody, Log: o.Log})
+	pipelines := chainr.New(chainr.Options{Runs: o.Runs, Choose: o.choose, SecretsDir: o.SecretsDir, MaxBody: MaxBody, Log: o.Log})
 	for _, path := range []string{"/api", "/api/runs", "/api/runs/", "/api/"} {
 		mux.Handle(path, pipelines)
 	}
