@@ -90,3 +90,24 @@ func TestARunThatIsClaimedBackGetsANewActor(t *testing.T) {
 	}
 	b.checkOnce(b.until(run.ID, ended))
 }
+
+// A session whose lease ran out hears that others have claimed its runs.
+func TestARunThatOthersHaveClaimedIsLetGo(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, engine.Options{})
+	lost := b.submit(flow([]string{"run", "1h"}), heddle.Input{})
+	kept := b.submit(flow([]string{"run", "1h"}), heddle.Input{})
+	b.until(lost.ID, running)
+	b.until(kept.ID, running)
+	updates, err := b.Watch(t.Context(), lost.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.store.lost = []heddle.RunID{lost.ID}
+	b.store.lapsed <- struct{}{}
+	for range updates { // until those who watch are told that there is no more
+	}
+	if b.Owns(lost.ID) || !b.Owns(kept.ID) {
+		t.Errorf("in hand are %v, want %s", b.InHand(), kept.ID)
+	}
+}

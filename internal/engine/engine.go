@@ -135,6 +135,9 @@ func Start(ctx context.Context, opts Options) *Engine {
 	e.tasks.Go(e.commitLoop)
 	e.tasks.Go(e.wakeLoop)
 	e.tasks.Go(e.turnLoop)
+	if lapser, ok := opts.Store.(store.Lapser); ok {
+		e.tasks.Go(func() { e.lapseLoop(lapser) })
+	}
 	return e
 }
 
