@@ -150,11 +150,8 @@ func runServe(ctx context.Context, o *serveOptions) error {
 	}
 	stopping, stop := context.WithCancel(context.Background())
 	defer stop()
-	server := &http.Server{
-		Handler:           o.handler(s, stopping, log),
-		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
+	server := rest.NewServer(o.answers(s, stopping, log))
+	server.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	log.Info("listening", "address", listener.Addr().String(), "tls", o.Server.TLSCert != "", "data_dir", o.Config.DataDir)
@@ -192,14 +189,14 @@ func (o *serveOptions) serverOptions(log *slog.Logger) (app.Options, error) {
 	return opts, nil
 }
 
-// handler answers everything.
-func (o *serveOptions) handler(s *app.Server, stopping context.Context, log *slog.Logger) http.Handler {
-	return rest.New(rest.Options{
+// answers says what is answered, and how.
+func (o *serveOptions) answers(s *app.Server, stopping context.Context, log *slog.Logger) rest.Options {
+	return rest.Options{
 		Identify: auth.Identify(s.Keys(), o.Server.Loopback(), log),
 		Rego:     o.rego(s, stopping, log),
 		Runs:     s.Runs(), Logs: s.Logs(), Choose: s.Choose, Executor: o.Config.Executor, SecretsDir: s.SecretsDir(), Prune: s.Prune, Ready: s.Ready,
 		Metrics: s.Metrics(), Answered: s.Answered, Stopping: stopping, Version: o.Build.Version, Log: log,
-	})
+	}
 }
 
 // firstKey makes the key that the settings hold, and sees to it that others than this

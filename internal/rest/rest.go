@@ -46,6 +46,8 @@ type Options struct {
 	Metrics http.Handler
 	// Answered is told of each answer, with the pattern that its path matched.
 	Answered func(route, method string, code int, took time.Duration)
+	// Timeouts bound how slow callers may be.
+	Timeouts Timeouts
 	// Stopping ends answers that go on for as long as a run does. Nil: nothing does.
 	Stopping context.Context
 	Version  string
@@ -65,6 +67,7 @@ func (o Options) withDefaults() Options {
 	if o.Executor == "" {
 		o.Executor = "auto"
 	}
+	o.Timeouts = o.Timeouts.withDefaults()
 	return o
 }
 
