@@ -208,4 +208,9 @@ func TestConfigPrintHidesSecrets(t *testing.T) {
 		!strings.Contains(text, "127.0.0.1:8123") || !strings.Contains(text, "postgres://u:xxxxx@h/d") {
 		t.Errorf("printed\n%s", text)
 	}
+	for _, want := range []string{`HEDDLE_KUBE_QPS +50\n`, `HEDDLE_KUBE_PATIENCE +60s\n`, `HEDDLE_SECRETS_DIR +-\n`, `HEDDLE_ALLOW_HOST_VOLUMES +false\n`} {
+		if !regexp.MustCompile(want).MatchString(out.String()) {
+			t.Errorf("nothing like %q in\n%s", want, out.String())
+		}
+	}
 }
