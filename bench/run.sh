@@ -5,10 +5,10 @@ cd "$(dirname "$0")/.."
 out=$(mktemp)
 status=0
 trap 'rm -f "$out"' EXIT
-test/testbed/setup.sh >&2 # for PostgreSQL and Docker; what cannot be had is left out
+test/testbed/setup.sh >&2 # for PostgreSQL, Docker and Kubernetes; what cannot be had is left out
 eval "$(test/testbed/env.sh)"
 echo "running the benchmarks (minutes) ..." >&2
-CGO_ENABLED=0 go test ./bench -run '^$' -bench "${1:-.}" -benchtime 1x -timeout 30m | tee "$out" >&2 || status=$?
+CGO_ENABLED=0 go test ./bench -run '^$' -bench "${1:-.}" -benchtime 1x -timeout 60m | tee "$out" >&2 || status=$?
 awk '
 function row(name, unit, goal, cmp) { goals[name, unit] = goal; sense[name, unit] = cmp }
 BEGIN {
@@ -16,6 +16,9 @@ BEGIN {
 	row("FanOut/sqlite", "ratio-to-chain", 1.1, "<="); row("FanOut/sqlite", "engine-MB", 100, "<=")
 	row("LongRun/sqlite", "ratio-to-1000", 1.1, "<="); row("LongRun/sqlite", "MB", 500, "<=")
 	row("OneStepRuns/sqlite", "runs/s", 300, ">="); row("Recovery/sqlite", "s", 2, "<=")
+	row("KubernetesChain", "p99-ms", 100, "<="); row("KubernetesAtOnce", "ratio-to-bare", 1.1, "<=")
+	row("KubernetesQueued", "ratio-to-bare", 1.1, "<="); row("KubernetesCalls", "calls/run", 4, "<=")
+	row("KubernetesLive", "MB", 500, "<=")
 	row("Docker", "ratio-to-bare", 1.1, "<="); row("Docker", "ratio-to-bare-at-once", 1, "<=")
 	printf "%-22s %-22s %12s   %s\n", "benchmark", "figure", "value", "goal"
 }

@@ -20,6 +20,17 @@ for stage in node/fast/node-initialize node/heartbeat-with-lease/node-heartbeat-
 	echo ---
 	cat "$source/kustomize/stage/$stage.yaml"
 done >"$kube/kwok.yaml"
+if ! port=$(free_port 17001 17999); then
+	left_out "$what" "no free port from 17001 to 17999"
+	exit
+fi
+# Its pods have logs, with nothing in them, so that reading them ends.
+if ! go build -C "$testbed/nologs" -o "$bed/bin/nologs" .; then
+	left_out "$what" "test/testbed/nologs could not be built"
+	exit
+fi
+stop nologs
+start nologs "$bed/bin/nologs" "127.0.0.1:$port" "$kube/pki/server.crt" "$kube/pki/server.key"
 if ! k apply --filename - >/dev/null <<YAML; then
 apiVersion: v1
 kind: Node
@@ -30,6 +41,8 @@ metadata:
 spec:
   taints: [{key: kwok.x-k8s.io/node, value: fake, effect: NoSchedule}]
 status:
+  addresses: [{type: InternalIP, address: 127.0.0.1}, {type: Hostname, address: localhost}]
+  daemonEndpoints: {kubeletEndpoint: {Port: $port}}
   allocatable: &all {cpu: 10k, memory: 100Ti, pods: 100k}
   capacity: *all
 YAML

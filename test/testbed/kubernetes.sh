@@ -47,6 +47,7 @@ kube_ready() {
 kube_stop() {
 	local daemon pid mount id
 	stop kwok
+	stop nologs
 	stop kubelet # it would start the containers again
 	find /sys/fs/cgroup -path "*/$kube_name/*" -name cgroup.procs -exec cat {} + 2>/dev/null |
 		sort -u | xargs -r kill -9 || true
