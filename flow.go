@@ -64,8 +64,8 @@ func (f *Flow) Hash() (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// Concurrency says that of all runs with the same key, of whatever flow, one at a
-// time is past its start.
+// Concurrency says that of all runs of an organization with the same key, of whatever
+// flow, one at a time is past its start.
 type Concurrency struct {
 	Key  string      `json:"key"`
 	Busy Concurrence `json:"busy,omitempty"`
@@ -160,7 +160,7 @@ type Step struct {
 	// is [BusyAllow]. "" : no such limit.
 	Key  string `json:"key,omitempty"`
 	Busy Busy   `json:"busy,omitempty"`
-	// Pool is a named number of places, shared by all runs of a store, of which each
+	// Pool is a named number of places, shared by all runs of the organization, of which each
 	// attempt takes Weight (0 means 1) for as long as it is open. "": none.
 	Pool   string `json:"pool,omitempty"`
 	Weight int    `json:"weight,omitempty"`

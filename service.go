@@ -128,17 +128,17 @@ type Holder struct {
 	Orphan bool  `json:"orphan,omitempty"` // its engine is gone
 }
 
-// Pools is the service for pools: named numbers of places, shared by all runs of a
-// store, that steps take for as long as they run.
+// Pools is the service for pools: named numbers of places, shared by all runs of an
+// organization in a store, that steps take for as long as they run.
 type Pools interface {
-	// Pools returns all pools by name.
-	Pools(ctx context.Context) ([]Pool, error)
+	// Pools returns all pools of an organization by name.
+	Pools(ctx context.Context, organization string) ([]Pool, error)
 	// SetPool makes a pool or changes its size, at least 1. What is taken beyond a
 	// smaller size runs out. Errors: [CodeInvalid], [CodeStore].
-	SetPool(ctx context.Context, name string, size int) error
+	SetPool(ctx context.Context, organization, name string, size int) error
 	// DeletePool removes a pool that nobody has places in or waits for: else
 	// [CodeConflict]; [CodeNotFound].
-	DeletePool(ctx context.Context, name string) error
+	DeletePool(ctx context.Context, organization, name string) error
 }
 
 // Pool is a named number of places.

@@ -20,6 +20,7 @@ import (
 	"github.com/heddle/heddle/internal/executor/process"
 	"github.com/heddle/heddle/internal/notify"
 	"github.com/heddle/heddle/internal/schedule"
+	"github.com/heddle/heddle/internal/secret"
 	"github.com/heddle/heddle/internal/store/logs"
 )
 
@@ -45,6 +46,11 @@ type Options struct {
 	// Retention bounds what is kept in the data directory of runs that have ended; what
 	// is beyond it is deleted when the App is closed.
 	Retention Retention
+	// SecretsDir is, of a server, the directory below which runs may read files; an
+	// absolute path. "": they may read none.
+	SecretsDir string
+	// AllowHostVolumes lets runs of a server mount paths of the machines that they run on.
+	AllowHostVolumes bool
 	// Kube is for the kubernetes executor.
 	Kube Kube
 }
@@ -63,7 +69,7 @@ type App struct {
 // Open opens the data directory and starts an engine on it. Several may be open
 // at once: each owns its runs.
 func Open(ctx context.Context, o Options) (*App, error) {
-	return open(ctx, o, engine.Options{Ambient: o.Environ, LookupEnv: o.lookupEnv})
+	return open(ctx, o, engine.Options{Ambient: o.Environ, Secrets: secret.Places{LookupEnv: o.lookupEnv}})
 }
 
 // open is Open with some of the engine's options.
@@ -105,11 +111,21 @@ func open(ctx context.Context, o Options, e engine.Options) (*App, error) {
 	e.Open = func(ctx context.Context, name string, sink executor.Sink) (executor.Executor, error) {
 		return o.openExecutor(ctx, identity, name, sink)
 	}
-	e.Check = func(sub *heddle.Submission) error {
-		return CheckSources(sub.Executor, sub.Flow, sub.Input, e.LookupEnv)
+	// What a run imports wins over what its document says: a server has nothing to import.
+	ambient := func(name string) (string, bool) { return "", false }
+	if e.Ambient != nil {
+		ambient = o.lookupEnv
 	}
+	g := guard{places: e.Secrets, hostVolumes: o.AllowHostVolumes}
+	e.Check = func(sub *heddle.Submission) error {
+		if err := g.check(sub.Flow, sub.Input); err != nil {
+			return err
+		}
+		return CheckSources(sub.Executor, sub.Flow, sub.Input, ambient)
+	}
+	e.CheckOrphan = func(d *heddle.RunDetail) error { return g.checkSources(d.Flow, d.Run.Input) }
 	e.Parallel, e.Log = o.Parallel, o.Log
-	a.schedule = o.newScheduler(st)
+	a.schedule = o.newScheduler(st, g)
 	e.Ended = func(heddle.Run) { a.schedule.Kick() }
 	a.engine = engine.Start(ctx, e)
 	a.schedule.Use(a.engine)

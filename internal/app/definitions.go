@@ -23,8 +23,8 @@ func (r *Reader) Definitions() heddle.Definitions {
 	return s
 }
 
-func (o Options) newScheduler(st backend) *schedule.Scheduler {
-	return schedule.New(schedule.Options{Store: st, Prepare: o.prepare, Log: o.Log})
+func (o Options) newScheduler(st backend, g guard) *schedule.Scheduler {
+	return schedule.New(schedule.Options{Store: st, Prepare: o.prepare, Check: func(d *heddle.Definition) error { return g.check(d.Flow, d.Input) }, Log: o.Log})
 }
 
 // prepare chooses the executor of a definition's run, and makes the flow fit for it.

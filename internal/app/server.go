@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 	"github.com/heddle/heddle/internal/engine"
 	"github.com/heddle/heddle/internal/keys"
 	"github.com/heddle/heddle/internal/metrics"
+	"github.com/heddle/heddle/internal/secret"
 	"github.com/heddle/heddle/internal/store/logs"
 )
 
@@ -38,12 +38,12 @@ type Server struct {
 	tasks sync.WaitGroup
 }
 
-// OpenServer opens the data directory for a server. The environment of the process
-// is the server's own: runs get nothing of it but what their documents ask for by
-// name, and of Heddle's own settings, which hold secrets, not even that.
+// OpenServer opens the data directory for a server. What the process may read is the
+// server's own: runs get nothing of it but what their documents ask for by name, and of
+// that only what is meant for runs, see [secret.Places].
 func OpenServer(ctx context.Context, o Options, version string) (*Server, error) {
 	m := metrics.New(version)
-	a, err := open(ctx, o, engine.Options{Observer: m, LookupEnv: o.lookupForeign})
+	a, err := open(ctx, o, engine.Options{Observer: m, Secrets: secret.Places{LookupEnv: o.lookupEnv, Bounded: true, Dir: o.SecretsDir}})
 	if err != nil {
 		return nil, err
 	}
@@ -57,14 +57,6 @@ func OpenServer(ctx context.Context, o Options, version string) (*Server, error)
 	return s, nil
 }
 
-// lookupForeign is lookupEnv for what is no setting of Heddle or of the originals.
-func (o Options) lookupForeign(name string) (string, bool) {
-	if strings.HasPrefix(name, "HEDDLE_") || strings.HasPrefix(name, "REDIS_") || name == "DB_URL" {
-		return "", false
-	}
-	return o.lookupEnv(name)
-}
-
 // Runs is the service for runs, those of other processes included.
 func (s *Server) Runs() heddle.Runs { return s.runs }
 
@@ -73,6 +65,9 @@ func (s *Server) Logs() heddle.Logs { return s.logs }
 
 // Definitions is the service for definitions.
 func (s *Server) Definitions() heddle.Definitions { return s.app.schedule }
+
+// SecretsDir is the directory below which runs may read files; "": there is none.
+func (s *Server) SecretsDir() string { return s.opts.SecretsDir }
 
 // Keys is the service for keys.
 func (s *Server) Keys() *keys.Service { return s.keys }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"net/url"
@@ -53,8 +54,11 @@ func runConfigPrint(_ context.Context, o *configOptions) error {
 		"HEDDLE_DATA_DIR": c.DataDir, "HEDDLE_DB_URL": hidden(c.DBURL), "HEDDLE_EXECUTOR": c.Executor, "HEDDLE_PARALLEL": strconv.Itoa(c.Parallel),
 		"HEDDLE_LOG_FORMATTER": c.LogFormat, "HEDDLE_LOG_LEVEL": c.LogLevel, "HEDDLE_OUTPUT": c.Output, "HEDDLE_RETENTION_AGE": c.RetentionAge,
 		"HEDDLE_RETENTION_RUNS": c.RetentionRuns, "HEDDLE_RETENTION_BYTES": c.RetentionBytes, "HEDDLE_PROGRESS": c.Progress,
+		"HEDDLE_KUBE_CONTEXT": c.KubeContext, "HEDDLE_KUBE_NAMESPACE": c.KubeNamespace, "HEDDLE_KUBE_BARE": c.KubeBare,
+		"HEDDLE_KUBE_QPS": c.KubeQPS, "HEDDLE_KUBE_PATIENCE": c.KubePatience, "HEDDLE_KUBE_PENDING": c.KubePending,
 		"HEDDLE_LISTEN": s.Listen, "HEDDLE_TLS_CERT": s.TLSCert, "HEDDLE_TLS_KEY": s.TLSKey, "HEDDLE_KEY_FILE": s.KeyFile,
 		"HEDDLE_ON_STOP": s.OnStop, "TASK_TIMEOUT": s.TaskTimeout,
+		"HEDDLE_SECRETS_DIR": s.SecretsDir, "HEDDLE_ALLOW_HOST_VOLUMES": strconv.FormatBool(s.AllowHostVolumes),
 	}
 	if s.Key != "" {
 		values["HEDDLE_KEY"] = "(hidden)"
@@ -66,7 +70,7 @@ func runConfigPrint(_ context.Context, o *configOptions) error {
 	return writeResult(o.Out, c.Output, rows, func(w io.Writer) error {
 		t := newTable(w)
 		for _, r := range rows {
-			row(t, r.Env, r.Value)
+			row(t, r.Env, cmp.Or(r.Value, "-")) // an empty cell would break the column
 		}
 		return t.Flush()
 	})

@@ -27,7 +27,7 @@ func (p *plan) addSources(ctx context.Context, flow *heddle.Flow, in heddle.Inpu
 		from := app.Sources(flow, step, in, lookup)
 		for _, variable := range slices.Sorted(maps.Keys(from)) {
 			source := sourceWords(from[variable])
-			if _, err := secret.Resolve(ctx, map[string]heddle.Source{variable: from[variable]}, lookup); err != nil {
+			if _, err := secret.Resolve(ctx, map[string]heddle.Source{variable: from[variable]}, secret.Places{LookupEnv: lookup}); err != nil {
 				source = missing
 				lacks[err.Error()] = append(lacks[err.Error()], name)
 			}

@@ -18,7 +18,7 @@ func newPools(f *factory) *cobra.Command {
 		Use:   "pools",
 		Short: "List, make, resize and delete pools",
 		Long: `A pool is a named number of places, shared by all runs of a data directory or
-database. A step whose document names a pool takes one of its places, or as many as
+database that belong to one organization. A step whose document names a pool takes one of its places, or as many as
 its weight says, for as long as an attempt of it is open, and waits while there are
 too few: first come, first served.`,
 		Example: `  heddle pools set licences 4      there are 4 places
@@ -34,8 +34,13 @@ too few: first come, first served.`,
 // poolsOptions are what the commands on pools are called with.
 type poolsOptions struct {
 	*factory
-	Name string
-	Size int
+	Organization string
+	Name         string
+	Size         int
+}
+
+func poolsOrganizationFlag(cmd *cobra.Command, opts *poolsOptions) {
+	cmd.Flags().StringVar(&opts.Organization, "organization", heddle.DefaultOrganization, "whose pools are meant; 'heddle run' takes places in those of default")
 }
 
 func newPoolsList(f *factory, runF func(context.Context, *poolsOptions) error) *cobra.Command {
@@ -47,12 +52,13 @@ func newPoolsList(f *factory, runF func(context.Context, *poolsOptions) error) *
 		RunE:  func(cmd *cobra.Command, _ []string) error { return runF(cmd.Context(), opts) },
 	}
 	settingFlag(cmd.Flags(), "output", &f.Config.Output)
+	poolsOrganizationFlag(cmd, opts)
 	return cmd
 }
 
 func runPoolsList(ctx context.Context, o *poolsOptions) error {
 	return o.history(ctx, func(r reader) error {
-		pools, err := r.Pools().Pools(ctx)
+		pools, err := r.Pools().Pools(ctx, o.Organization)
 		if err != nil {
 			return err
 		}
@@ -69,13 +75,13 @@ func runPoolsList(ctx context.Context, o *poolsOptions) error {
 
 func newPoolsSet(f *factory, runF func(context.Context, *poolsOptions) error) *cobra.Command {
 	opts := &poolsOptions{factory: f}
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "set NAME SIZE",
 		Short: "Make a pool with so many places, or give one another size",
 		Long: `Make a pool with so many places, or give one another size. Steps that wait go on
 at once where there is room now; what is taken beyond a smaller size runs out.`,
 		Example:           `  heddle pools set licences 4`,
-		ValidArgsFunction: completePools(f),
+		ValidArgsFunction: completePools(opts),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 2 {
 				return usagef(cmd, "%s takes a name and a size, not %s", cmd.CommandPath(), plural(len(args), "argument", "arguments"))
@@ -88,11 +94,13 @@ at once where there is room now; what is taken beyond a smaller size runs out.`,
 			return runF(cmd.Context(), opts)
 		},
 	}
+	poolsOrganizationFlag(cmd, opts)
+	return cmd
 }
 
 func runPoolsSet(ctx context.Context, o *poolsOptions) error {
 	return o.history(ctx, func(r reader) error {
-		if err := r.Pools().SetPool(ctx, o.Name, o.Size); err != nil {
+		if err := r.Pools().SetPool(ctx, o.Organization, o.Name, o.Size); err != nil {
 			return err
 		}
 		_, err := fmt.Fprintf(o.Out, "%s has %s\n", harmless(o.Name), plural(o.Size, "place", "places"))
@@ -102,10 +110,10 @@ func runPoolsSet(ctx context.Context, o *poolsOptions) error {
 
 func newPoolsDelete(f *factory, runF func(context.Context, *poolsOptions) error) *cobra.Command {
 	opts := &poolsOptions{factory: f}
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:               "delete NAME",
 		Short:             "Delete a pool that no run uses",
-		ValidArgsFunction: completePools(f),
+		ValidArgsFunction: completePools(opts),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return usagef(cmd, "%s takes one name, not %d", cmd.CommandPath(), len(args))
@@ -114,11 +122,13 @@ func newPoolsDelete(f *factory, runF func(context.Context, *poolsOptions) error)
 			return runF(cmd.Context(), opts)
 		},
 	}
+	poolsOrganizationFlag(cmd, opts)
+	return cmd
 }
 
 func runPoolsDelete(ctx context.Context, o *poolsOptions) error {
 	return o.history(ctx, func(r reader) error {
-		if err := r.Pools().DeletePool(ctx, o.Name); err != nil {
+		if err := r.Pools().DeletePool(ctx, o.Organization, o.Name); err != nil {
 			return err
 		}
 		_, err := fmt.Fprintf(o.Out, "%s is deleted\n", harmless(o.Name))
@@ -127,13 +137,13 @@ func runPoolsDelete(ctx context.Context, o *poolsOptions) error {
 }
 
 // completePools offers the names of pools.
-func completePools(f *factory) cobra.CompletionFunc {
+func completePools(o *poolsOptions) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
 		if len(args) > 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		offers := f.complete(cmd.Context(), func(r reader) []string {
-			pools, err := r.Pools().Pools(cmd.Context())
+		offers := o.complete(cmd.Context(), func(r reader) []string {
+			pools, err := r.Pools().Pools(cmd.Context(), o.Organization)
 			if err != nil {
 				return nil
 			}

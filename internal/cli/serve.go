@@ -48,7 +48,10 @@ address the server does not start without a key. See 'heddle keys create --help'
 The first Ctrl-C or SIGTERM stops it in good order: it takes no more requests, gives
 those under way some seconds, and leaves runs to the next server (--on-stop cancel:
 cancels them and waits for their end). What runs goes on running meanwhile. The second
-ends it at once, with 130; nothing is lost by that either.`,
+ends it at once, with 130; nothing is lost by that either.
+
+Documents get, with fromFile, the files below --secrets-dir, and with fromEnv the
+server's variables whose names begin with HEDDLE_SECRET_; nothing else.`,
 		Example: `  heddle serve
   heddle serve --data-dir /var/lib/heddle --executor docker
   heddle keys create --role admin && heddle serve --listen 0.0.0.0:4004 --tls-cert cert.pem --tls-key key.pem
@@ -77,10 +80,12 @@ ends it at once, with 130; nothing is lost by that either.`,
 // serverFlags binds the flags of the server's settings.
 func serverFlags(flags *pflag.FlagSet, s *config.Server) {
 	fields := map[string]*string{"listen": &s.Listen, "tls-cert": &s.TLSCert, "tls-key": &s.TLSKey, "key-file": &s.KeyFile,
-		"on-stop": &s.OnStop, "task-timeout": &s.TaskTimeout}
+		"on-stop": &s.OnStop, "task-timeout": &s.TaskTimeout, "secrets-dir": &s.SecretsDir}
 	for _, setting := range config.ServerSettings() {
 		if field := fields[setting.Flag]; field != nil {
 			flags.StringVar(field, setting.Flag, *field, setting.Help+" ("+setting.Env+")")
+		} else if setting.Flag == "allow-host-volumes" {
+			flags.BoolVar(&s.AllowHostVolumes, setting.Flag, s.AllowHostVolumes, setting.Help+" ("+setting.Env+")")
 		}
 	}
 }
@@ -126,7 +131,11 @@ func runServe(ctx context.Context, o *serveOptions) error {
 	for _, note := range o.Notes {
 		log.Info(note)
 	}
-	s, err := o.OpenServer(context.WithoutCancel(ctx), o.options(log), o.Build.Version)
+	opts, err := o.serverOptions(log)
+	if err != nil {
+		return err
+	}
+	s, err := o.OpenServer(context.WithoutCancel(ctx), opts, o.Build.Version)
 	if err != nil {
 		return err
 	}
@@ -141,11 +150,8 @@ func runServe(ctx context.Context, o *serveOptions) error {
 	}
 	stopping, stop := context.WithCancel(context.Background())
 	defer stop()
-	server := &http.Server{
-		Handler:           o.handler(s, stopping, log),
-		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
+	server := rest.NewServer(o.answers(s, stopping, log))
+	server.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	log.Info("listening", "address", listener.Addr().String(), "tls", o.Server.TLSCert != "", "data_dir", o.Config.DataDir)
@@ -161,14 +167,36 @@ func runServe(ctx context.Context, o *serveOptions) error {
 	return errors.Join(err, s.Err(), o.drain(closing, server, s, log))
 }
 
-// handler answers everything.
-func (o *serveOptions) handler(s *app.Server, stopping context.Context, log *slog.Logger) http.Handler {
-	return rest.New(rest.Options{
+// serverOptions is what the server is opened with.
+func (o *serveOptions) serverOptions(log *slog.Logger) (app.Options, error) {
+	opts := o.options(log)
+	opts.AllowHostVolumes = o.Server.AllowHostVolumes
+	if o.Server.SecretsDir == "" {
+		return opts, nil
+	}
+	dir := o.Server.SecretsDir
+	if !filepath.IsAbs(dir) {
+		dir = filepath.Join(o.Dir, dir)
+	}
+	opts.SecretsDir = filepath.Clean(dir)
+	info, err := os.Stat(dir)
+	if err == nil && !info.IsDir() {
+		err = errors.New("it is no directory")
+	}
+	if err != nil {
+		return opts, heddle.Errorf(heddle.CodeInvalid, "--secrets-dir (or HEDDLE_SECRETS_DIR): %s: %w", dir, err)
+	}
+	return opts, nil
+}
+
+// answers says what is answered, and how.
+func (o *serveOptions) answers(s *app.Server, stopping context.Context, log *slog.Logger) rest.Options {
+	return rest.Options{
 		Identify: auth.Identify(s.Keys(), o.Server.Loopback(), log),
 		Rego:     o.rego(s, stopping, log),
-		Runs:     s.Runs(), Logs: s.Logs(), Choose: s.Choose, Executor: o.Config.Executor, Prune: s.Prune, Ready: s.Ready,
+		Runs:     s.Runs(), Logs: s.Logs(), Choose: s.Choose, Executor: o.Config.Executor, SecretsDir: s.SecretsDir(), Prune: s.Prune, Ready: s.Ready,
 		Metrics: s.Metrics(), Answered: s.Answered, Stopping: stopping, Version: o.Build.Version, Log: log,
-	})
+	}
 }
 
 // firstKey makes the key that the settings hold, and sees to it that others than this

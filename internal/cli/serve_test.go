@@ -139,7 +139,9 @@ func TestServeNeedsAKeyForOthers(t *testing.T) {
 		"a fault in .env": {dotenv: "DB_DRIVER=mysql\n", want: []string{"MySQL"}},
 		"a certificate that is none": {args: []string{"--listen", "127.0.0.1:0", "--tls-cert", file, "--tls-key", file},
 			want: []string{"--tls-cert"}},
-		"an address of others": {args: []string{"--listen", "192.0.2.1:1", "--key-file", file}, want: []string{"--listen (or HEDDLE_LISTEN)"}},
+		"secrets that are not there": {args: []string{"--listen", "127.0.0.1:0", "--secrets-dir", "missing"}, want: []string{"--secrets-dir (or HEDDLE_SECRETS_DIR)", "missing"}},
+		"neither yes nor no":         {env: []string{"HEDDLE_ALLOW_HOST_VOLUMES=perhaps"}, want: []string{`HEDDLE_ALLOW_HOST_VOLUMES: "perhaps"`}},
+		"an address of others":       {args: []string{"--listen", "192.0.2.1:1", "--key-file", file}, want: []string{"--listen (or HEDDLE_LISTEN)"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -205,5 +207,10 @@ func TestConfigPrintHidesSecrets(t *testing.T) {
 	if text := out.String(); strings.Contains(text, "pass1") || strings.Contains(text, "pass2") || strings.Contains(text, "pass3") ||
 		!strings.Contains(text, "127.0.0.1:8123") || !strings.Contains(text, "postgres://u:xxxxx@h/d") {
 		t.Errorf("printed\n%s", text)
+	}
+	for _, want := range []string{`HEDDLE_KUBE_QPS +50\n`, `HEDDLE_KUBE_PATIENCE +60s\n`, `HEDDLE_SECRETS_DIR +-\n`, `HEDDLE_ALLOW_HOST_VOLUMES +false\n`} {
+		if !regexp.MustCompile(want).MatchString(out.String()) {
+			t.Errorf("nothing like %q in\n%s", want, out.String())
+		}
 	}
 }

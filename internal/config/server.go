@@ -29,6 +29,11 @@ type Server struct {
 	// TaskTimeout is how many seconds a run of a task definition may take (rego's
 	// TASK_TIMEOUT). Default: 300.
 	TaskTimeout string
+	// SecretsDir is the directory below which documents may read files (fromFile).
+	// Default: "", none.
+	SecretsDir string
+	// AllowHostVolumes lets runs mount paths of the host. Default: false.
+	AllowHostVolumes bool
 }
 
 const (
@@ -46,6 +51,8 @@ func ServerSettings() []Setting {
 		{Flag: "key-file", Env: "HEDDLE_KEY_FILE", Default: "no key is made", Help: "file that holds the secret of a first key, with the role admin"},
 		{Flag: "on-stop", Env: "HEDDLE_ON_STOP", Default: "leave", Help: "what becomes of runs when the server stops: they go on and are left to the next server, or are cancelled", Values: []string{"leave", "cancel"}},
 		{Flag: "task-timeout", Env: "TASK_TIMEOUT", Default: "300", Help: "how many seconds a run of a task definition may take"},
+		{Flag: "secrets-dir", Env: "HEDDLE_SECRETS_DIR", Default: "none", Help: "directory of the files that runs may read with fromFile"},
+		{Flag: "allow-host-volumes", Env: "HEDDLE_ALLOW_HOST_VOLUMES", Default: "false", Help: "let runs mount paths of the host"},
 	}
 }
 
@@ -65,10 +72,15 @@ func LoadServer(lookup func(string) (string, bool)) (s Server, notes []string, e
 	}
 	for name, field := range map[string]*string{
 		"HEDDLE_LISTEN": &s.Listen, "HEDDLE_TLS_CERT": &s.TLSCert, "HEDDLE_TLS_KEY": &s.TLSKey, "HEDDLE_KEY": &s.Key,
-		"HEDDLE_KEY_FILE": &s.KeyFile, "HEDDLE_ON_STOP": &s.OnStop, "TASK_TIMEOUT": &s.TaskTimeout,
+		"HEDDLE_KEY_FILE": &s.KeyFile, "HEDDLE_ON_STOP": &s.OnStop, "TASK_TIMEOUT": &s.TaskTimeout, "HEDDLE_SECRETS_DIR": &s.SecretsDir,
 	} {
 		if value := get(name); value != "" {
 			*field = value
+		}
+	}
+	if value := get("HEDDLE_ALLOW_HOST_VOLUMES"); value != "" {
+		if s.AllowHostVolumes, err = strconv.ParseBool(value); err != nil {
+			faults = append(faults, heddle.Errorf(heddle.CodeInvalid, "HEDDLE_ALLOW_HOST_VOLUMES: %q is neither true nor false", value))
 		}
 	}
 	if err := checkDriver(get("DB_DRIVER"), get("DB_URL")); err != nil {

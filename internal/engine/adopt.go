@@ -2,12 +2,14 @@ package engine
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/heddle/heddle"
 	"github.com/heddle/heddle/internal/executor"
+	"github.com/heddle/heddle/internal/store"
 )
 
 // lookAgain is when a run that could not be seen from here is looked at once more.
@@ -44,7 +46,8 @@ func (u *unseen) keep(orphans []heddle.RunID, blind []heddle.RunID, now time.Tim
 // Adopt takes up the runs whose engine is gone, as [Engine.Resume] does, but for
 // those with an open attempt at a place that cannot be seen from here: another host,
 // a Docker daemon or cluster that does not answer. These wait for who can see them.
-// So do those that want an environment, if the engine has none to give.
+// So do those that want an environment, if the engine has none to give, and those that
+// [Options.CheckOrphan] names.
 func (e *Engine) Adopt(ctx context.Context) ([]heddle.RunID, error) {
 	orphans, err := e.opts.History.Orphaned(ctx)
 	if err != nil {
@@ -83,6 +86,9 @@ func (e *Engine) blindTo(ctx context.Context, id heddle.RunID, closed map[string
 	case d.Run.Input.Ambient != nil && e.opts.Ambient == nil:
 		return "it wants the environment of who goes on with it: 'heddle runs resume' does"
 	}
+	if err := e.opts.CheckOrphan(&d); err != nil {
+		return err.Error() + "; 'heddle runs resume' goes on with it"
+	}
 	exec, err := e.executor(d.Run.Executor)
 	if err != nil {
 		closed[d.Run.Executor] = true
@@ -105,15 +111,44 @@ func (e *Engine) blindTo(ctx context.Context, id heddle.RunID, closed map[string
 // evict ends the actor of a run that this engine once owned, lost and has claimed
 // again: what the actor knows is out of date, and its writes would be fenced.
 func (e *Engine) evict(id heddle.RunID) {
-	a := e.actor(id)
-	if a == nil {
-		return
+	if a := e.actor(id); a != nil {
+		e.dismiss(a)
 	}
+}
+
+// dismiss ends an actor and waits until it has left.
+func (e *Engine) dismiss(a *actor) {
 	a.evict.Do(func() { close(a.evicted) })
 	select {
 	case <-a.gone:
 	case <-e.ctx.Done():
 	}
+}
+
+// lapseLoop ends the actors of runs that others have claimed because they took this
+// engine for gone. Without it, one that has nothing to commit would never find out, and
+// neither would those who watch its run.
+func (e *Engine) lapseLoop(st store.Lapser) {
+	for {
+		select {
+		case <-st.Lapsed():
+			e.persist("looking for runs that others took up", func(ctx context.Context) error { return e.dropLost(ctx, st) })
+		case <-e.ctx.Done():
+			return
+		}
+	}
+}
+
+func (e *Engine) dropLost(ctx context.Context, st store.Lapser) error {
+	e.mu.Lock()
+	actors := maps.Clone(e.actors) // one that comes later has claimed its run since
+	e.mu.Unlock()
+	lost, err := st.Lost(ctx, slices.Collect(maps.Keys(actors)))
+	for _, id := range lost {
+		e.log.Warn("the run belongs to another engine now", "run_id", id)
+		e.dismiss(actors[id])
+	}
+	return err
 }
 
 // Stats is what an engine is at.

@@ -47,6 +47,30 @@ func TestOnlyRunsThatCanBeSeenAreAdopted(t *testing.T) {
 	b.until(run.ID, ended)
 }
 
+func TestARunIsLeftToOthersThatIsNotForThisEngine(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, engine.Options{CheckOrphan: func(d *heddle.RunDetail) error {
+		if len(d.Flow.Steps[0].Work.From) > 0 {
+			return heddle.Errorf(heddle.CodeInvalid, "not here")
+		}
+		return nil
+	}})
+	held := flow([]string{"run", "1h"})
+	held.Steps[0].Work.From = map[string]heddle.Source{"X": {Env: "X"}}
+	b.until(b.submit(held, heddle.Input{Env: map[string]string{"X": "1"}}).ID, running)
+	run := b.submit(flow([]string{"run", "1h"}), heddle.Input{})
+	b.until(run.ID, running)
+	b.stop()
+	b.start()
+	if taken, err := b.Adopt(context.Background()); err != nil || !slices.Equal(taken, []heddle.RunID{run.ID}) {
+		t.Errorf("taken %v, error %v; want %s", taken, err, run.ID)
+	}
+	if err := b.Cancel(context.Background(), run.ID, "enough"); err != nil {
+		t.Fatal(err)
+	}
+	b.until(run.ID, ended)
+}
+
 // A session that was cut off may claim back what others had claimed meanwhile.
 func TestARunThatIsClaimedBackGetsANewActor(t *testing.T) {
 	t.Parallel()
@@ -65,4 +89,25 @@ func TestARunThatIsClaimedBackGetsANewActor(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.checkOnce(b.until(run.ID, ended))
+}
+
+// A session whose lease ran out hears that others have claimed its runs.
+func TestARunThatOthersHaveClaimedIsLetGo(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, engine.Options{})
+	lost := b.submit(flow([]string{"run", "1h"}), heddle.Input{})
+	kept := b.submit(flow([]string{"run", "1h"}), heddle.Input{})
+	b.until(lost.ID, running)
+	b.until(kept.ID, running)
+	updates, err := b.Watch(t.Context(), lost.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.store.lost = []heddle.RunID{lost.ID}
+	b.store.lapsed <- struct{}{}
+	for range updates { // until those who watch are told that there is no more
+	}
+	if b.Owns(lost.ID) || !b.Owns(kept.ID) {
+		t.Errorf("in hand are %v, want %s", b.InHand(), kept.ID)
+	}
 }

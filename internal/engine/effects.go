@@ -82,7 +82,7 @@ func (a *actor) start(effect machine.Start) {
 // unveil gives the spec the values of its variables that come from outside; that one
 // is missing is a refusal. What is left in From is the executor's to look up.
 func (e *Engine) unveil(ctx context.Context, spec *executor.Spec) error {
-	values, err := secret.Resolve(ctx, spec.Work.From, e.opts.LookupEnv)
+	values, err := secret.Resolve(ctx, spec.Work.From, e.opts.Secrets)
 	spec.Mask = secret.Masks(values)
 	if heddle.CodeOf(err) == heddle.CodeNotFound {
 		return &executor.Refusal{Message: "not started: " + err.Error()}
@@ -171,7 +171,7 @@ func (a *actor) adopt(effects []machine.Adopt) {
 	a.e.tasks.Go(func() {
 		adoptions := make([]executor.Adoption, len(effects))
 		for i, effect := range effects {
-			values, err := secret.Resolve(a.e.ctx, effect.From, a.e.opts.LookupEnv)
+			values, err := secret.Resolve(a.e.ctx, effect.From, a.e.opts.Secrets)
 			if err != nil && a.e.ctx.Err() == nil {
 				a.e.log.Warn("a secret of a program that runs is gone: its value cannot be masked from here on",
 					"run_id", a.id, "attempt", effect.Attempt.ID, "error", err)

@@ -16,6 +16,7 @@ import (
 	"github.com/heddle/heddle"
 	"github.com/heddle/heddle/internal/executor"
 	"github.com/heddle/heddle/internal/machine"
+	"github.com/heddle/heddle/internal/secret"
 	"github.com/heddle/heddle/internal/store"
 )
 
@@ -31,12 +32,15 @@ type Options struct {
 	// Ambient is the environment from which runs that ask for it get variables, in
 	// the form of os.Environ.
 	Ambient []string
-	// LookupEnv reads a variable of the engine's own environment, for variables of
-	// steps that come from there. Nil: none is set.
-	LookupEnv func(name string) (string, bool)
+	// Secrets are where the variables of steps are looked up that come from files and
+	// the environment.
+	Secrets secret.Places
 	// Check says whether the executor of a submission, which is complete, can run its
 	// flow, before a run is accepted. Nil: each can run each.
 	Check func(sub *heddle.Submission) error
+	// CheckOrphan says why a run whose engine is gone is not to be adopted here, but left
+	// to others. Nil: each is adopted that can be seen.
+	CheckOrphan func(d *heddle.RunDetail) error
 	// Notices is given what is to be told to others once that is committed; nil: nobody.
 	Notices func([]heddle.Notice)
 	// Ended is told of each run of a definition that has ended, once that is
@@ -80,11 +84,11 @@ func (o Options) withDefaults() Options {
 	if o.Batch <= 0 {
 		o.Batch = 256
 	}
-	if o.LookupEnv == nil {
-		o.LookupEnv = func(string) (string, bool) { return "", false }
-	}
 	if o.Check == nil {
 		o.Check = func(*heddle.Submission) error { return nil }
+	}
+	if o.CheckOrphan == nil {
+		o.CheckOrphan = func(*heddle.RunDetail) error { return nil }
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -131,6 +135,9 @@ func Start(ctx context.Context, opts Options) *Engine {
 	e.tasks.Go(e.commitLoop)
 	e.tasks.Go(e.wakeLoop)
 	e.tasks.Go(e.turnLoop)
+	if lapser, ok := opts.Store.(store.Lapser); ok {
+		e.tasks.Go(func() { e.lapseLoop(lapser) })
+	}
 	return e
 }
 
@@ -198,7 +205,7 @@ func (e *Engine) Submit(ctx context.Context, sub heddle.Submission) (heddle.Run,
 	if err := e.opts.Check(&sub); err != nil {
 		return heddle.Run{}, err
 	}
-	if err := e.checkPools(ctx, sub.Flow); err != nil {
+	if err := e.checkPools(ctx, cmp.Or(sub.Organization, heddle.DefaultOrganization), sub.Flow); err != nil {
 		return heddle.Run{}, err
 	}
 	exec, err := e.executor(sub.Executor)

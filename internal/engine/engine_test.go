@@ -49,6 +49,8 @@ type faultyStore struct {
 	load   func(store.Snapshot, error) (store.Snapshot, error) // nil: as it is
 	wake   chan heddle.RunID                                   // nil: the store's own
 	claims []heddle.RunID                                      // what Claim answers, once
+	lapsed chan struct{}                                       // see [store.Lapser]
+	lost   []heddle.RunID                                      // what Lost answers
 }
 
 func (s *faultyStore) Load(ctx context.Context, id heddle.RunID) (store.Snapshot, error) {
@@ -72,6 +74,12 @@ func (s *faultyStore) Claim(ctx context.Context, ids []heddle.RunID) ([]heddle.R
 		return claims, nil
 	}
 	return s.Store.Claim(ctx, ids)
+}
+
+func (s *faultyStore) Lapsed() <-chan struct{} { return s.lapsed }
+
+func (s *faultyStore) Lost(context.Context, []heddle.RunID) ([]heddle.RunID, error) {
+	return s.lost, nil
 }
 
 func (s *faultyStore) fail(errs ...error) {
@@ -131,7 +139,7 @@ func (b *bench) start() {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.store = &faultyStore{Store: st}
+	b.store = &faultyStore{Store: st, lapsed: make(chan struct{})}
 	if b.alter != nil {
 		b.alter(b.store)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/heddle/heddle"
 	"github.com/heddle/heddle/internal/engine"
 	"github.com/heddle/heddle/internal/executor"
+	"github.com/heddle/heddle/internal/secret"
 )
 
 // witness notes what an executor is given, and has directories of runs.
@@ -81,7 +82,7 @@ func lookup(name string) (string, bool) {
 
 func TestSecretsAreGivenToProgramsAndMasked(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, engine.Options{LookupEnv: lookup})
+	b := newBench(t, engine.Options{Secrets: secret.Places{LookupEnv: lookup}})
 	b.stop()
 	w := newWitness(b)
 	b.start()
@@ -165,7 +166,7 @@ func TestASecretThatIsGoneLosesNoProgramThatMayRun(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			set := map[string]string{"HERE": "of the environment", "EMPTY": ""}
-			b := newBench(t, engine.Options{LookupEnv: func(name string) (string, bool) { v, ok := set[name]; return v, ok }})
+			b := newBench(t, engine.Options{Secrets: secret.Places{LookupEnv: func(name string) (string, bool) { v, ok := set[name]; return v, ok }}})
 			f := secretFlow("")
 			delete(f.Steps[0].Work.From, "FILE")
 			asked := make(chan struct{}, 1000)
@@ -339,7 +340,7 @@ func TestOutputsSurviveARestartAndAreTakenOver(t *testing.T) {
 
 func TestVariablesInCommandsAreExpanded(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, engine.Options{LookupEnv: lookup})
+	b := newBench(t, engine.Options{Secrets: secret.Places{LookupEnv: lookup}})
 	b.stop()
 	w := newWitness(b)
 	b.start()

@@ -106,15 +106,19 @@ func (e *Engine) turnLoop() {
 }
 
 // checkPools refuses a flow whose steps need places that no pool has.
-func (e *Engine) checkPools(ctx context.Context, flow *heddle.Flow) error {
+func (e *Engine) checkPools(ctx context.Context, organization string, flow *heddle.Flow) error {
 	var sizes map[string]int
+	of := "" // for the advice
+	if organization != heddle.DefaultOrganization {
+		of = " --organization " + organization
+	}
 	for i := range flow.Steps {
 		step := &flow.Steps[i]
 		if step.Pool == "" {
 			continue
 		}
 		if sizes == nil {
-			pools, err := e.opts.Pools.Pools(ctx)
+			pools, err := e.opts.Pools.Pools(ctx, organization)
 			if err != nil {
 				return err
 			}
@@ -125,12 +129,12 @@ func (e *Engine) checkPools(ctx context.Context, flow *heddle.Flow) error {
 		}
 		size, ok := sizes[step.Pool]
 		if !ok {
-			return heddle.Errorf(heddle.CodeInvalid, "step %q needs the pool %q, which does not exist: make it with 'heddle pools set %s SIZE'",
-				step.Name, step.Pool, step.Pool)
+			return heddle.Errorf(heddle.CodeInvalid, "step %q needs the pool %q, which does not exist: make it with 'heddle pools set %s SIZE%s'",
+				step.Name, step.Pool, step.Pool, of)
 		}
 		if step.Places() > size {
-			return heddle.Errorf(heddle.CodeInvalid, "step %q needs %d places of the pool %q, which has %d: give it more with 'heddle pools set %s %d', or lower the weight",
-				step.Name, step.Places(), step.Pool, size, step.Pool, step.Places())
+			return heddle.Errorf(heddle.CodeInvalid, "step %q needs %d places of the pool %q, which has %d: give it more with 'heddle pools set %s %d%s', or lower the weight",
+				step.Name, step.Places(), step.Pool, size, step.Pool, step.Places(), of)
 		}
 	}
 	return nil

@@ -46,7 +46,7 @@ func (b *bench) cancel(id heddle.RunID) {
 
 func (b *bench) pool(size int) {
 	b.t.Helper()
-	if err := b.store.SetPool(context.Background(), "licences", size); err != nil {
+	if err := b.store.SetPool(context.Background(), heddle.DefaultOrganization, "licences", size); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -54,7 +54,7 @@ func (b *bench) pool(size int) {
 // free fails the test unless nobody has or waits for anything any more.
 func (b *bench) free() {
 	b.t.Helper()
-	pools, err := b.store.Pools(context.Background())
+	pools, err := b.store.Pools(context.Background(), heddle.DefaultOrganization)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -276,7 +276,7 @@ func TestPoolsThatDoNotDo(t *testing.T) {
 	} {
 		if tc.size > 0 {
 			b.pool(tc.size)
-		} else if err := b.store.DeletePool(context.Background(), "licences"); heddle.CodeOf(err) != heddle.CodeNotFound && err != nil {
+		} else if err := b.store.DeletePool(context.Background(), heddle.DefaultOrganization, "licences"); heddle.CodeOf(err) != heddle.CodeNotFound && err != nil {
 			t.Fatal(err)
 		}
 		_, err := b.Submit(context.Background(), heddle.Submission{Flow: pooled(flow(nil), 3), Executor: "fake"})

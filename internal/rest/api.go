@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -16,9 +15,6 @@ import (
 
 // base is where the own routes are.
 const base = "/api/v2"
-
-// bodyTime is how long a caller may take to send a body.
-const bodyTime = 30 * time.Second
 
 // api has the own routes.
 type api struct{ Options }
@@ -61,23 +57,23 @@ func newAPI(mux *http.ServeMux, o Options) {
 func (a *api) register(h huma.API) {
 	get, post := http.MethodGet, http.MethodPost
 	viewer, operator := heddle.RoleViewer, heddle.RoleOperator
-	huma.Register(h, operation("version", get, "/version", viewer, "Say what this server is"), answering(a, a.version))
-	huma.Register(h, accepted(operation("submit-run", post, "/runs", operator, "Run a document")), answering(a, a.submit))
-	huma.Register(h, operation("validate", post, "/validate", viewer, "Find every fault of a document"), answering(a, a.validate))
-	huma.Register(h, operation("list-runs", get, "/runs", viewer, "List runs, newest first"), answering(a, a.list))
-	huma.Register(h, operation("get-run", get, "/runs/{id}", viewer, "Show a run with its visits and attempts"), answering(a, a.get))
-	huma.Register(h, operation("graph-run", get, "/runs/{id}/graph", viewer, "Draw a run"), answering(a, a.graph))
-	huma.Register(h, accepted(operation("cancel-run", post, "/runs/{id}/cancel", operator, "Ask a run to stop")), answering(a, a.cancel))
-	huma.Register(h, accepted(operation("retry-run", post, "/runs/{id}/retry", operator, "Do over what failed in a run, as a new run")), answering(a, a.retry))
-	huma.Register(h, operation("bulk-runs", post, "/runs/bulk", operator, "Cancel, retry or delete all runs that a filter lets through"), answering(a, a.bulk))
-	huma.Register(h, streaming(operation("run-logs", get, "/runs/{id}/logs", viewer, "Read what a run prints"), "text/plain", "application/x-ndjson", "text/event-stream"), answering(a, a.logLines))
-	huma.Register(h, streaming(operation("run-events", get, "/runs/{id}/events", viewer, "Follow a run to its end"), "text/event-stream"), answering(a, a.events))
+	huma.Register(h, a.operation("version", get, "/version", viewer, "Say what this server is"), answering(a, a.version))
+	huma.Register(h, accepted(a.operation("submit-run", post, "/runs", operator, "Run a document")), answering(a, a.submit))
+	huma.Register(h, a.operation("validate", post, "/validate", viewer, "Find every fault of a document"), answering(a, a.validate))
+	huma.Register(h, a.operation("list-runs", get, "/runs", viewer, "List runs, newest first"), answering(a, a.list))
+	huma.Register(h, a.operation("get-run", get, "/runs/{id}", viewer, "Show a run with its visits and attempts"), answering(a, a.get))
+	huma.Register(h, a.operation("graph-run", get, "/runs/{id}/graph", viewer, "Draw a run"), answering(a, a.graph))
+	huma.Register(h, accepted(a.operation("cancel-run", post, "/runs/{id}/cancel", operator, "Ask a run to stop")), answering(a, a.cancel))
+	huma.Register(h, accepted(a.operation("retry-run", post, "/runs/{id}/retry", operator, "Do over what failed in a run, as a new run")), answering(a, a.retry))
+	huma.Register(h, a.operation("bulk-runs", post, "/runs/bulk", operator, "Cancel, retry or delete all runs that a filter lets through"), answering(a, a.bulk))
+	huma.Register(h, streaming(a.operation("run-logs", get, "/runs/{id}/logs", viewer, "Read what a run prints"), "text/plain", "application/x-ndjson", "text/event-stream"), answering(a, a.logLines))
+	huma.Register(h, streaming(a.operation("run-events", get, "/runs/{id}/events", viewer, "Follow a run to its end"), "text/event-stream"), answering(a, a.events))
 }
 
-func operation(id, method, path string, role heddle.Role, summary string) huma.Operation {
+func (a *api) operation(id, method, path string, role heddle.Role, summary string) huma.Operation {
 	return huma.Operation{
 		OperationID: id, Method: method, Path: base + path, Summary: summary, Description: "Needs the role " + string(role) + ".",
-		Metadata: map[string]any{"role": role}, MaxBodyBytes: MaxBody, BodyReadTimeout: bodyTime,
+		Metadata: map[string]any{"role": role}, MaxBodyBytes: MaxBody, BodyReadTimeout: a.Timeouts.Body,
 	}
 }
 

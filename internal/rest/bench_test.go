@@ -109,14 +109,15 @@ func newBench(t *testing.T, dbURL string, alter ...func(*rest.Options)) *bench {
 	b := &bench{t: t, log: &lockedBuffer{}}
 	log := slog.New(slog.NewTextHandler(b.log, nil))
 	b.opts = app.Options{DataDir: filepath.Join(dir, "d"), WorkDir: dir, DBURL: dbURL, Log: log,
-		Environ: []string{"PATH=" + os.Getenv("PATH"), "SERVER_SECRET=1", "HEDDLE_KEY=1", "OFFERED=yes"}}
+		Environ:    []string{"PATH=" + os.Getenv("PATH"), "SERVER_SECRET=1", "HEDDLE_KEY=1", "HEDDLE_SECRET_OFFERED=yes"},
+		SecretsDir: filepath.Join(dir, "secrets")}
 	if b.server, err = app.OpenServer(context.Background(), b.opts, "1.2.3"); err != nil {
 		t.Fatal(err)
 	}
 	stopping, stop := context.WithCancel(context.Background())
 	s := b.server
 	o := rest.Options{
-		Identify: auth.Identify(s.Keys(), true, log), Runs: s.Runs(), Logs: s.Logs(), Choose: s.Choose, Executor: app.Process,
+		Identify: auth.Identify(s.Keys(), true, log), Runs: s.Runs(), Logs: s.Logs(), Choose: s.Choose, Executor: app.Process, SecretsDir: s.SecretsDir(),
 		Prune: s.Prune, Ready: s.Ready, Metrics: s.Metrics(), Answered: s.Answered, Stopping: stopping, Version: "1.2.3", Log: log,
 	}
 	for _, f := range alter {

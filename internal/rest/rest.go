@@ -36,6 +36,8 @@ type Options struct {
 	// Executor is what is asked for where a request does not say. Unless it is auto,
 	// requests may not ask for another.
 	Executor string
+	// SecretsDir is what paths in documents are relative to; "": they must be absolute.
+	SecretsDir string
 	// Prune deletes runs that have ended and returns those that are gone.
 	Prune func(ctx context.Context, ids []heddle.RunID) ([]heddle.RunID, error)
 	// Ready reports whether the store answers.
@@ -44,6 +46,8 @@ type Options struct {
 	Metrics http.Handler
 	// Answered is told of each answer, with the pattern that its path matched.
 	Answered func(route, method string, code int, took time.Duration)
+	// Timeouts bound how slow callers may be.
+	Timeouts Timeouts
 	// Stopping ends answers that go on for as long as a run does. Nil: nothing does.
 	Stopping context.Context
 	Version  string
@@ -63,6 +67,7 @@ func (o Options) withDefaults() Options {
 	if o.Executor == "" {
 		o.Executor = "auto"
 	}
+	o.Timeouts = o.Timeouts.withDefaults()
 	return o
 }
 
@@ -81,7 +86,7 @@ func New(o Options) http.Handler {
 			mux.Handle(path, o.Rego)
 		}
 	}
-	pipelines := chainr.New(chainr.Options{Runs: o.Runs, Choose: o.choose, MaxBody: MaxBody, Log: o.Log})
+	pipelines := chainr.New(chainr.Options{Runs: o.Runs, Choose: o.choose, SecretsDir: o.SecretsDir, MaxBody: MaxBody, Log: o.Log})
 	for _, path := range []string{"/api", "/api/runs", "/api/runs/", "/api/"} {
 		mux.Handle(path, pipelines)
 	}

@@ -250,15 +250,3 @@ func TestAServerThatStopsEndsWhatGoesOn(t *testing.T) {
 	b.as(http.StatusServiceUnavailable, nil, "GET", "/readyz", nil)
 	b.as(http.StatusAccepted, nil, "POST", "/api/v2/runs/"+string(run.ID)+"/cancel", nil)
 }
-
-func TestDocumentsGetNoSettingsOfTheServer(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, "")
-	for variable, want := range map[string]heddle.Outcome{"OFFERED": heddle.Success, "HEDDLE_KEY": heddle.Failure} {
-		run := b.submit(map[string]any{"kind": "Pipeline", "jobs": map[string]any{"a": map[string]any{
-			"image": "busybox", "run": "test -n \"$X\"", "env": map[string]any{"X": map[string]any{"fromEnv": variable}}}}})
-		if d := b.waitForEnd(run.ID); d.Run.Outcome != want {
-			t.Errorf("a step that asks for %s ends with %s: %s", variable, d.Run.Outcome, d.Run.Message)
-		}
-	}
-}

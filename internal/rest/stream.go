@@ -15,25 +15,22 @@ import (
 	"github.com/heddle/heddle"
 )
 
-const (
-	// writeTime is how long a reader may take to take what is written.
-	writeTime = 30 * time.Second
-	// beat is how often something is written when nothing happens, so that what
-	// stands in between does not give the connection up.
-	beat = 15 * time.Second
-)
+// beat is how often something is written when nothing happens, so that what stands in
+// between does not give the connection up.
+const beat = 15 * time.Second
 
 // stream writes an answer piece by piece, and gives up readers that are too slow.
 type stream struct {
 	mu    sync.Mutex
 	w     http.ResponseWriter
 	rc    *http.ResponseController
+	limit time.Duration // for the reader to take what is written
 	dirty bool
 }
 
-func newStream(ctx huma.Context, contentType string) *stream {
+func (a *api) newStream(ctx huma.Context, contentType string) *stream {
 	_, w := humago.Unwrap(ctx)
-	s := &stream{w: w, rc: http.NewResponseController(w)}
+	s := &stream{w: w, rc: http.NewResponseController(w), limit: a.Timeouts.Write}
 	_ = s.rc.SetReadDeadline(time.Time{}) // that of the request has passed before the answer ends
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Cache-Control", "no-store")
@@ -45,7 +42,7 @@ func newStream(ctx huma.Context, contentType string) *stream {
 func (s *stream) write(text string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.rc.SetWriteDeadline(time.Now().Add(writeTime)); err != nil {
+	if err := s.rc.SetWriteDeadline(time.Now().Add(s.limit)); err != nil {
 		return err
 	}
 	s.dirty = true
@@ -60,6 +57,9 @@ func (s *stream) flush() error {
 		return nil
 	}
 	s.dirty = false
+	if err := s.rc.SetWriteDeadline(time.Now().Add(s.limit)); err != nil {
+		return err
+	}
 	return s.rc.Flush()
 }
 
@@ -128,7 +128,7 @@ func (a *api) logLines(ctx context.Context, in *logsInput) (*huma.StreamResponse
 		defer end()
 		lines := a.logs(ctx).Lines(ctx, query)
 		contentType, alive, format := lineFormat(in.Accept)
-		s := newStream(h, contentType)
+		s := a.newStream(h, contentType)
 		defer s.flushing(alive)()
 		for line, err := range lines {
 			if err != nil {
@@ -193,7 +193,7 @@ func (a *api) events(ctx context.Context, in *IDInput) (*huma.StreamResponse, er
 	}
 	return &huma.StreamResponse{Body: func(h huma.Context) {
 		defer end()
-		s := newStream(h, "text/event-stream")
+		s := a.newStream(h, "text/event-stream")
 		defer s.flushing(":\n\n")()
 		ended := false
 		for u := range updates {

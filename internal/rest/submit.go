@@ -48,7 +48,7 @@ type submitted struct {
 
 func (a *api) submit(ctx context.Context, in *submitInput) (*submitOutput, error) {
 	b := &in.Body
-	parsed, contexts, err := b.parse()
+	parsed, contexts, err := b.parse(a.SecretsDir)
 	if err != nil {
 		return nil, err
 	}
@@ -101,8 +101,8 @@ func (a *api) replay(ctx context.Context, sub *heddle.Submission) (heddle.Run, e
 	return page.Runs[0], err
 }
 
-// parse reads the document, and merges the contexts.
-func (b *DocumentBody) parse() (*manifest.Result, json.RawMessage, error) {
+// parse reads the document, whose paths are relative to dir, and merges the contexts.
+func (b *DocumentBody) parse(dir string) (*manifest.Result, json.RawMessage, error) {
 	name, data := b.Name, []byte(b.Document)
 	if name == "" {
 		name = "document"
@@ -132,7 +132,7 @@ func (b *DocumentBody) parse() (*manifest.Result, json.RawMessage, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	parsed, err := manifest.Parse(name, data, manifest.Options{Workflow: b.Workflow, Step: b.Step, Params: params, Context: contexts})
+	parsed, err := manifest.Parse(name, data, manifest.Options{Workflow: b.Workflow, Step: b.Step, Params: params, Context: contexts, Dir: dir})
 	if err == nil && contexts != nil && parsed.Flow.Context == nil {
 		err = heddle.Errorf(heddle.CodeInvalid, "contexts: a %s hands no context on; its params are given by params", parsed.Flow.Kind)
 	}
@@ -160,7 +160,7 @@ type validation struct {
 
 func (a *api) validate(_ context.Context, in *validateInput) (*validateOutput, error) {
 	out := &validateOutput{Body: validation{Faults: []doc.Fault{}}}
-	parsed, _, err := in.Body.parse()
+	parsed, _, err := in.Body.parse(a.SecretsDir)
 	var faults doc.Error
 	switch {
 	case errors.As(err, &faults):

@@ -50,6 +50,9 @@ func (s *Scheduler) check(ctx context.Context, d *heddle.Definition) (clock, err
 	if err := d.Schedule.Check(); err != nil {
 		return clock{}, err
 	}
+	if err := s.opts.Check(d); err != nil {
+		return clock{}, err
+	}
 	// What is only away for now is there when the definition runs, perhaps.
 	if _, _, err := s.prepare(ctx, d); heddle.CodeOf(err) == heddle.CodeInvalid {
 		return clock{}, err

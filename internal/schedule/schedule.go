@@ -42,6 +42,8 @@ type Options struct {
 	// makes the flow, which is the run's own, fit for it. Errors of [heddle.CodeInvalid]
 	// are the definition's fault. Nil: the executor is what the definition says.
 	Prepare func(ctx context.Context, asked string, flow *heddle.Flow) (executor string, err error)
+	// Check says why a definition is not to be stored; nil: each is.
+	Check func(d *heddle.Definition) error
 	// Recheck bounds how long what other processes change in the store goes unseen.
 	// Default: 1 s.
 	Recheck time.Duration
@@ -73,6 +75,9 @@ func New(o Options) *Scheduler {
 	}
 	if o.Prepare == nil {
 		o.Prepare = func(_ context.Context, asked string, _ *heddle.Flow) (string, error) { return asked, nil }
+	}
+	if o.Check == nil {
+		o.Check = func(*heddle.Definition) error { return nil }
 	}
 	return &Scheduler{opts: o, store: o.Store, log: o.Log, kick: make(chan struct{}, 1)}
 }

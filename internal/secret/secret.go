@@ -9,7 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,12 +19,13 @@ import (
 // MaxFile is the largest file that is taken for a value, in bytes.
 const MaxFile = 1 << 20
 
+var errNotRegular = errors.New("is not a regular file")
+
 // Resolve returns the values of the variables that come from files and from the
-// environment, which lookup reads as [os.LookupEnv] does. Sources of other kinds are
-// passed over. The error, of [heddle.CodeNotFound], names all that have no value and
+// environment. Sources of other kinds are passed over. The error, of [heddle.CodeNotFound], names all that have no value and
 // what to do about each; those that have one are returned beside it. It never holds
 // a value.
-func Resolve(ctx context.Context, sources map[string]heddle.Source, lookup func(string) (string, bool)) (map[string]string, error) {
+func Resolve(ctx context.Context, sources map[string]heddle.Source, from Places) (map[string]string, error) {
 	values := map[string]string{}
 	var missing []string
 	for _, name := range slices.Sorted(maps.Keys(sources)) {
@@ -33,10 +33,12 @@ func Resolve(ctx context.Context, sources map[string]heddle.Source, lookup func(
 		switch source := sources[name]; {
 		case ctx.Err() != nil:
 			return values, heddle.Errorf(heddle.CodeUnavailable, "looking up secrets: %w", context.Cause(ctx))
+		case from.Refuse(source) != "":
+			why = from.Refuse(source)
 		case source.File != "":
-			value, why = read(source.File)
+			value, why = read(source.File, from)
 		case source.Env != "":
-			value, why = variable(source.Env, lookup)
+			value, why = variable(source.Env, from)
 		default:
 			continue
 		}
@@ -55,28 +57,23 @@ func Resolve(ctx context.Context, sources map[string]heddle.Source, lookup func(
 	return values, nil
 }
 
-func variable(name string, lookup func(string) (string, bool)) (value, why string) {
-	if value, ok := lookup(name); ok {
+func variable(name string, from Places) (value, why string) {
+	if value, ok := from.lookupEnv(name); ok {
 		return value, ""
 	}
 	return "", "the variable " + name + " (fromEnv) is not set in the environment of heddle: set it where heddle is started"
 }
 
 // read returns the content of a file without the line end that it may end with.
-func read(path string) (value, why string) {
+func read(path string, from Places) (value, why string) {
 	said := "the file " + path + " (fromFile) "
-	// Asked before it is opened: opening a pipe would wait for a writer.
-	info, err := os.Stat(path)
+	f, err := from.open(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return "", said + "is not there: make it, or name another"
+	case errors.Is(err, errNotRegular):
+		return "", said + errNotRegular.Error()
 	case err != nil:
-		return "", said + "cannot be read: " + cause(err)
-	case !info.Mode().IsRegular():
-		return "", said + "is not a regular file"
-	}
-	f, err := os.Open(path)
-	if err != nil {
 		return "", said + "cannot be read: " + cause(err)
 	}
 	defer f.Close()

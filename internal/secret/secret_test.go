@@ -50,7 +50,7 @@ func TestResolve(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			values, err := Resolve(context.Background(), map[string]heddle.Source{"V": tc.source}, env)
+			values, err := Resolve(context.Background(), map[string]heddle.Source{"V": tc.source}, Places{LookupEnv: env})
 			if tc.why == "" && (err != nil || values["V"] != tc.want) {
 				t.Errorf("%d bytes, %v", len(values["V"]), err)
 			}
@@ -65,7 +65,7 @@ func TestResolveNamesAllThatIsMissing(t *testing.T) {
 	t.Parallel()
 	values, err := Resolve(context.Background(), map[string]heddle.Source{
 		"B": {Env: "GONE"}, "A": {Env: "LOST"}, "C": {Env: "SET"}, "D": {Secret: "name/key"}, "E": {Output: "a.b"},
-	}, env)
+	}, Places{LookupEnv: env})
 	want := "variable A: the variable LOST (fromEnv) is not set in the environment of heddle: set it where heddle is started; " +
 		"variable B: the variable GONE (fromEnv) is not set in the environment of heddle: set it where heddle is started"
 	if err == nil || err.Error() != want || heddle.CodeOf(err) != heddle.CodeNotFound {
@@ -76,7 +76,7 @@ func TestResolveNamesAllThatIsMissing(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := Resolve(ctx, map[string]heddle.Source{"A": {Env: "SET"}}, env); heddle.CodeOf(err) != heddle.CodeUnavailable {
+	if _, err := Resolve(ctx, map[string]heddle.Source{"A": {Env: "SET"}}, Places{LookupEnv: env}); heddle.CodeOf(err) != heddle.CodeUnavailable {
 		t.Errorf("%v", err)
 	}
 }

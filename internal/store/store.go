@@ -55,6 +55,16 @@ type Store interface {
 	Close() error
 }
 
+// Lapser is a store whose sessions may be taken for over while they are not, because
+// they are alive by a lease that has to be renewed in time.
+type Lapser interface {
+	// Lapsed delivers, once the lease is renewed, that it may have run out: others may
+	// have claimed runs of this session meanwhile.
+	Lapsed() <-chan struct{}
+	// Lost returns those of the runs that are another session's.
+	Lost(ctx context.Context, runs []heddle.RunID) ([]heddle.RunID, error)
+}
+
 // Snapshot is a stored run, ready to go on.
 type Snapshot struct {
 	Run      heddle.Run

@@ -26,13 +26,17 @@ type Ask struct {
 	Busy    heddle.Concurrence // what to do when the key is taken
 }
 
-// Line returns the line that the ask is for.
-func (a *Ask) Line() Line { return Line{Pool: a.Visit > 0, Name: a.Name} }
+// Line returns the line that the ask is for, on behalf of a run of that organization.
+func (a *Ask) Line(organization string) Line {
+	return Line{Organization: organization, Pool: a.Visit > 0, Name: a.Name}
+}
 
-// Line is where turns are waited for: the one of a key or of a pool.
+// Line is where turns are waited for: the one of a key or of a pool. Runs of different
+// organizations never stand in the same one.
 type Line struct {
-	Pool bool
-	Name string
+	Organization string
+	Pool         bool
+	Name         string
 }
 
 // Reply is what became of an ask.
@@ -55,7 +59,8 @@ const (
 	Unwanted State = "unwanted"
 )
 
-// Turns keeps runs of all sessions apart, by keys and pools.
+// Turns keeps runs of all sessions apart, by keys and pools, which each organization
+// has of its own.
 //
 // Who asks stands in line behind those who asked for the same name before; for its
 // key a run stands there from the change that creates it, see [KeyOf]. It is granted
@@ -93,13 +98,13 @@ func NoPool(name string) error {
 	return heddle.Errorf(heddle.CodeNotFound, "there is no pool %q: see 'heddle pools list'", name)
 }
 
-// KeyOf returns the concurrency key for which the run that a change creates waits, if
-// it is to wait for one.
-func KeyOf(c *heddle.Change) (key string, waits bool) {
+// KeyOf returns the line of the concurrency key for which the run that a change creates
+// waits, if it is to wait for one.
+func KeyOf(c *heddle.Change) (key Line, waits bool) {
 	if c.Flow == nil || c.Flow.Concurrency == nil || c.Run.State != heddle.RunPending {
-		return "", false
+		return Line{}, false
 	}
-	return c.Flow.Concurrency.Key, true
+	return Line{Organization: c.Run.Organization, Name: c.Flow.Concurrency.Key}, true
 }
 
 // MayWait reports whether a run can stand in lines, going by its rows alone.

@@ -181,7 +181,7 @@ func engineRun(ctx context.Context, dir string) error {
 	defer eng.Stop()
 	for _, step := range flow.Steps {
 		if step.Pool != "" {
-			if err := st.SetPool(ctx, step.Pool, 1); err != nil {
+			if err := st.SetPool(ctx, heddle.DefaultOrganization, step.Pool, 1); err != nil {
 				return err
 			}
 		}
@@ -401,7 +401,7 @@ func (w *world) left() {
 		w.t.Fatal(err)
 	}
 	defer st.Close()
-	pools, err := st.Pools(context.Background())
+	pools, err := st.Pools(context.Background(), heddle.DefaultOrganization)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -36,6 +36,8 @@ type Options struct {
 	Runs heddle.Runs
 	// Choose names the executor for a flow; asked is always "".
 	Choose func(ctx context.Context, asked string, flow *heddle.Flow) (name string, notes []string, err error)
+	// SecretsDir is what paths in pipelines are relative to; "": they must be absolute.
+	SecretsDir string
 	// MaxBody bounds the body of a request, in bytes.
 	MaxBody int64
 	Log     *slog.Logger
@@ -204,7 +206,7 @@ func (h *handler) submit(w http.ResponseWriter, r *http.Request, runs heddle.Run
 		fail(w, http.StatusBadRequest, "reading the request: "+err.Error())
 		return
 	}
-	flow, err := parse(data)
+	flow, err := parse(data, h.SecretsDir)
 	if err != nil {
 		fail(w, http.StatusBadRequest, err.Error())
 		return
@@ -225,12 +227,12 @@ func (h *handler) submit(w http.ResponseWriter, r *http.Request, runs heddle.Run
 
 // parse reads a pipeline in JSON, with chainr's forms of faults: the decoder's own
 // text, or a JSON pointer and the reason for each fault.
-func parse(data []byte) (*heddle.Flow, error) {
+func parse(data []byte, dir string) (*heddle.Flow, error) {
 	var any json.RawMessage
 	if err := json.Unmarshal(data, &any); err != nil {
 		return nil, err
 	}
-	parsed, err := manifest.Parse("pipeline", data, manifest.Options{})
+	parsed, err := manifest.Parse("pipeline", data, manifest.Options{Dir: dir})
 	var faults doc.Error
 	if errors.As(err, &faults) {
 		var texts []string

@@ -129,19 +129,21 @@ func (h *handler) logs(r *request) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(h.Stopping, cancel)()
-	if follow { // a server bounds how long it writes
-		_ = http.NewResponseController(r.w).SetWriteDeadline(time.Time{})
-	}
+	// A server bounds how long it reads a request and writes an answer: what counts
+	// here is each piece.
+	rc := http.NewResponseController(r.w)
+	_ = rc.SetReadDeadline(time.Time{})
 	for line, err := range h.Logs.Lines(ctx, heddle.LogQuery{Run: heddle.RunID(id), Follow: follow}) {
 		if err != nil {
 			r.complain(err)
 			panic(http.ErrAbortHandler) // so that the caller sees that there was more
 		}
+		_ = rc.SetWriteDeadline(time.Now().Add(h.WriteTime))
 		if _, err := r.w.Write([]byte(line.Text + "\n")); err != nil {
 			return
 		}
 		if follow {
-			_ = http.NewResponseController(r.w).Flush() // it is sent later then
+			_ = rc.Flush() // it is sent later then
 		}
 	}
 }

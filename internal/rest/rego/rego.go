@@ -32,6 +32,8 @@ type Options struct {
 	// Timeout ends executions whose definition says no other deadline, as rego's
 	// TASK_TIMEOUT does, but counted from the start. Default: 300 s; negative: none.
 	Timeout time.Duration
+	// WriteTime is how long who reads logs may take for a line. Default: 30 s.
+	WriteTime time.Duration
 	// Stopping ends answers that go on for as long as an execution does. Nil: nothing does.
 	Stopping context.Context
 	Log      *slog.Logger
@@ -57,6 +59,9 @@ type route struct {
 func New(o Options) http.Handler {
 	if o.Timeout == 0 {
 		o.Timeout = 300 * time.Second
+	}
+	if o.WriteTime == 0 {
+		o.WriteTime = 30 * time.Second
 	}
 	if o.Stopping == nil {
 		o.Stopping = context.Background()

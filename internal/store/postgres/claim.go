@@ -59,6 +59,20 @@ func (s *Store) Claim(ctx context.Context, ids []heddle.RunID) ([]heddle.RunID, 
 	return claimed, nil
 }
 
+var _ store.Lapser = (*Store)(nil)
+
+// Lapsed implements [store.Lapser].
+func (s *Store) Lapsed() <-chan struct{} { return s.lease.lapsed }
+
+// Lost implements [store.Lapser].
+func (s *Store) Lost(ctx context.Context, runs []heddle.RunID) (lost []heddle.RunID, err error) {
+	err = s.call(ctx, "looking for lost runs", func(ctx context.Context) (err error) {
+		lost, err = s.ids(ctx, `SELECT id FROM runs WHERE id = ANY($1) AND owner <> $2`, texts(runs), s.session)
+		return err
+	})
+	return lost, err
+}
+
 var _ store.NoticeClaimer = (*Store)(nil)
 
 // ClaimNotices implements [store.NoticeClaimer].

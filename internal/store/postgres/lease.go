@@ -37,6 +37,7 @@ type keeper struct {
 
 	conn    *pgx.Conn // nil while there is none
 	renewed time.Time
+	lapsed  chan struct{} // has an element when the lease may have run out
 	heard   func()
 
 	halt  context.CancelFunc
@@ -44,7 +45,7 @@ type keeper struct {
 }
 
 func newKeeper(config *pgx.ConnConfig, session string, log *slog.Logger) *keeper {
-	return &keeper{config: config, session: session, log: log, halt: func() {}}
+	return &keeper{config: config, session: session, log: log, lapsed: make(chan struct{}, 1), halt: func() {}}
 }
 
 // connect makes a connection that listens, and renews the lease on it.
@@ -79,6 +80,14 @@ func (k *keeper) renew(ctx context.Context) error {
 	now := time.Now()
 	if !k.renewed.IsZero() && now.Sub(k.renewed) > leaseTTL {
 		k.log.Warn("this session's lease had run out: others may have taken over its runs", "for", now.Sub(k.renewed)-leaseTTL)
+	}
+	// With the time of an answer that was long on its way, the lease ran out earlier
+	// for the server than it did here.
+	if !k.renewed.IsZero() && now.Sub(k.renewed) > leaseTTL-renewWithin {
+		select {
+		case k.lapsed <- struct{}{}:
+		default:
+		}
 	}
 	k.renewed = now
 	return nil

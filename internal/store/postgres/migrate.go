@@ -17,7 +17,7 @@ var migrations embed.FS
 
 // newest is the schema version that this program makes and understands: the
 // number of the last file in migrations.
-const newest = 11
+const newest = 12
 
 // versionTable is not goose's usual one, which another program in the same
 // database may have.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -81,6 +82,14 @@ func TestTakeOver(t *testing.T) {
 		orphans, err := heir.Orphaned(t.Context())
 		return err == nil && len(orphans) == 0
 	})
+	select {
+	case <-old.Lapsed():
+	case <-time.After(5 * time.Second):
+		t.Error("never told that the lease had run out")
+	}
+	if ids, err := old.Lost(t.Context(), []heddle.RunID{"taken", "spared", "not there"}); err != nil || !slices.Equal(ids, []heddle.RunID{"taken"}) {
+		t.Errorf("lost are %v, error %v; want taken", ids, err)
+	}
 }
 
 func TestOutage(t *testing.T) {

@@ -109,8 +109,8 @@ func (r *rows) appendArgs(args []any) []any {
 type group struct {
 	made, moved, labels, visits, attempts, notices *rows
 
-	keys     map[heddle.RunID]string // for which runs that are made stand in line
-	releases map[heddle.RunID][]int  // visits, by run
+	keys     map[heddle.RunID]store.Line // for which runs that are made stand in line
+	releases map[heddle.RunID][]int      // visits, by run
 
 	at map[rowKey]int // the places of visits, attempts and notices among their kind
 }
@@ -124,7 +124,7 @@ type rowKey struct {
 
 func newGroup() *group {
 	return &group{made: newRows(madeShape()), moved: newRows(movedShape()), labels: newRows(labelShape()), visits: newRows(visitShape()),
-		attempts: newRows(attemptShape()), notices: newRows(noticeShape()), keys: map[heddle.RunID]string{}, releases: map[heddle.RunID][]int{}, at: map[rowKey]int{}}
+		attempts: newRows(attemptShape()), notices: newRows(noticeShape()), keys: map[heddle.RunID]store.Line{}, releases: map[heddle.RunID][]int{}, at: map[rowKey]int{}}
 }
 
 // args are the parameters of [applyStatement].

@@ -25,12 +25,13 @@ func (s *Store) Ask(ctx context.Context, run heddle.RunID, epoch int64, asks []s
 			// The lock keeps changes of the run away until it stands in line, or sees to
 			// it that they are seen here.
 			var state heddle.RunState
-			err := tx.QueryRow(ctx, `SELECT state FROM runs WHERE id = $1 AND owner = $2 AND epoch = $3 AND state <> 'ended' FOR NO KEY UPDATE`,
-				encode(run), s.session, epoch).Scan(&state)
+			var organization string
+			err := tx.QueryRow(ctx, `SELECT state, organization FROM runs WHERE id = $1 AND owner = $2 AND epoch = $3 AND state <> 'ended' FOR NO KEY UPDATE`,
+				encode(run), s.session, epoch).Scan(&state, &organization)
 			if err != nil && !noRows(err) {
 				return err
 			}
-			return s.ask(ctx, tx, run, state, asks, replies)
+			return s.ask(ctx, tx, asker{run, state, decoded(organization)}, asks, replies)
 		})
 		if err != nil {
 			return err
@@ -48,11 +49,18 @@ func (s *Store) Ask(ctx context.Context, run heddle.RunID, epoch int64, asks []s
 	return replies, nil
 }
 
-// ask enlists the run, which is in that state ("" if it is not this session's).
-func (s *Store) ask(ctx context.Context, tx pgx.Tx, run heddle.RunID, state heddle.RunState, asks []store.Ask, replies []store.Reply) error {
+// asker is a run that asks for turns.
+type asker struct {
+	run          heddle.RunID
+	state        heddle.RunState // "" if it is not this session's
+	organization string
+}
+
+// ask enlists the run.
+func (s *Store) ask(ctx context.Context, tx pgx.Tx, by asker, asks []store.Ask, replies []store.Reply) error {
 	var lines lineList
 	for i := range asks {
-		wanted, err := wants(ctx, tx, run, state, &asks[i])
+		wanted, err := wants(ctx, tx, by, &asks[i])
 		if err != nil {
 			return err
 		}
@@ -60,15 +68,15 @@ func (s *Store) ask(ctx context.Context, tx pgx.Tx, run heddle.RunID, state hedd
 			replies[i].Turn = store.Unwanted
 			continue
 		}
-		lines.add(asks[i].Line())
+		lines.add(asks[i].Line(by.organization))
 	}
 	if err := lines.lock(ctx, tx); err != nil {
 		return err
 	}
 	for i := range asks {
 		if a := &asks[i]; replies[i].Turn == "" {
-			if _, err := tx.Exec(ctx, `INSERT INTO turns (pool, name, run, visit, attempt, weight) VALUES ($1, $2, $3, $4, $5, $6)
-				ON CONFLICT (run, visit, attempt) DO NOTHING`, a.Visit > 0, encode(a.Name), encode(run), a.Visit, a.Attempt, a.Weight); err != nil {
+			if _, err := tx.Exec(ctx, `INSERT INTO turns (organization, pool, name, run, visit, attempt, weight) VALUES ($1, $2, $3, $4, $5, $6, $7)
+				ON CONFLICT (run, visit, attempt) DO NOTHING`, encode(by.organization), a.Visit > 0, encode(a.Name), encode(by.run), a.Visit, a.Attempt, a.Weight); err != nil {
 				return err
 			}
 		}
@@ -81,7 +89,7 @@ func (s *Store) ask(ctx context.Context, tx pgx.Tx, run heddle.RunID, state hedd
 			continue
 		}
 		var err error
-		if replies[i], err = reply(ctx, tx, run, &asks[i]); err != nil {
+		if replies[i], err = reply(ctx, tx, by, &asks[i]); err != nil {
 			return err
 		}
 	}
@@ -89,21 +97,21 @@ func (s *Store) ask(ctx context.Context, tx pgx.Tx, run heddle.RunID, state hedd
 }
 
 // wants reports whether the run stands where it needs the turn.
-func wants(ctx context.Context, tx pgx.Tx, run heddle.RunID, state heddle.RunState, a *store.Ask) (wanted bool, err error) {
-	if state == "" || a.Visit == 0 {
-		return state == heddle.RunPending, nil
+func wants(ctx context.Context, tx pgx.Tx, by asker, a *store.Ask) (wanted bool, err error) {
+	if by.state == "" || a.Visit == 0 {
+		return by.state == heddle.RunPending, nil
 	}
 	err = tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM visits WHERE run = $1 AND no = $2 AND state = 'ready' AND attempts = $3)`,
-		encode(run), a.Visit, a.Attempt-1).Scan(&wanted)
+		encode(by.run), a.Visit, a.Attempt-1).Scan(&wanted)
 	return wanted, err
 }
 
 // reply says how an ask stands. A run that is not to wait for its key leaves the line.
-func reply(ctx context.Context, tx pgx.Tx, run heddle.RunID, a *store.Ask) (store.Reply, error) {
+func reply(ctx context.Context, tx pgx.Tx, by asker, a *store.Ask) (store.Reply, error) {
 	var n int64
 	var granted bool
 	err := tx.QueryRow(ctx, `SELECT n, granted FROM turns WHERE run = $1 AND visit = $2 AND attempt = $3`,
-		encode(run), a.Visit, a.Attempt).Scan(&n, &granted)
+		encode(by.run), a.Visit, a.Attempt).Scan(&n, &granted)
 	switch {
 	case err != nil:
 		return store.Reply{}, err
@@ -113,8 +121,8 @@ func reply(ctx context.Context, tx pgx.Tx, run heddle.RunID, a *store.Ask) (stor
 		return store.Reply{Turn: store.Waits}, nil
 	}
 	r := store.Reply{Turn: store.Denied}
-	if err := tx.QueryRow(ctx, `SELECT run FROM turns WHERE NOT pool AND name = $1 AND n <> $2 ORDER BY granted DESC, n LIMIT 1`,
-		encode(a.Name), n).Scan(&r.Other); err != nil && !noRows(err) {
+	if err := tx.QueryRow(ctx, `SELECT run FROM turns WHERE organization = $1 AND NOT pool AND name = $2 AND n <> $3 ORDER BY granted DESC, n LIMIT 1`,
+		encode(by.organization), encode(a.Name), n).Scan(&r.Other); err != nil && !noRows(err) {
 		return r, err
 	}
 	_, err = tx.Exec(ctx, `DELETE FROM turns WHERE n = $1`, n)
@@ -125,7 +133,7 @@ func reply(ctx context.Context, tx pgx.Tx, run heddle.RunID, a *store.Ask) (stor
 // run stands there itself by now, so that it asks again if this fails; one row at a
 // time, so that it waits for nobody's commit while it holds up another's.
 func (s *Store) supersede(ctx context.Context, run heddle.RunID, key string) error {
-	others, err := s.ids(ctx, `SELECT o.run FROM turns o JOIN turns t ON NOT o.pool AND t.name = o.name AND o.n < t.n WHERE t.run = $1 AND t.visit = 0`, encode(run))
+	others, err := s.ids(ctx, `SELECT o.run FROM turns o JOIN turns t ON NOT o.pool AND t.organization = o.organization AND t.name = o.name AND o.n < t.n WHERE t.run = $1 AND t.visit = 0`, encode(run))
 	if err != nil {
 		return err
 	}
@@ -141,12 +149,12 @@ func (s *Store) supersede(ctx context.Context, run heddle.RunID, key string) err
 // Regrant implements [store.Turns].
 func (s *Store) Regrant(ctx context.Context) error {
 	err := s.call(ctx, "looking at lines again", func(ctx context.Context) error {
-		lines, err := linesOf(ctx, s.pool, `SELECT DISTINCT t.pool, t.name FROM turns t JOIN runs r ON r.id = t.run WHERE NOT t.granted AND r.owner = $1`, s.session)
+		lines, err := linesOf(ctx, s.pool, `SELECT DISTINCT t.organization, t.pool, t.name FROM turns t JOIN runs r ON r.id = t.run WHERE NOT t.granted AND r.owner = $1`, s.session)
 		if err != nil {
 			return err
 		}
 		for i := range lines.pools {
-			one := lineList{lines.pools[i : i+1], lines.names[i : i+1]}
+			one := lineList{lines.organizations[i : i+1], lines.pools[i : i+1], lines.names[i : i+1]}
 			if err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 				if err := one.lock(ctx, tx); err != nil {
 					return err
@@ -167,26 +175,27 @@ func (s *Store) Regrant(ctx context.Context) error {
 // wait for their key are put in line.
 func (s *Store) turns(ctx context.Context, tx pgx.Tx, done []heddle.RunID, g *group) error {
 	const given = `FROM unnest($1::text[], $2::bigint[]) AS u (run, visit) WHERE t.run = u.run AND (u.visit = 0 OR u.visit = t.visit)`
-	var runs, made, keys []string
+	var runs, made, organizations, keys []string
 	var visits []int64
 	for _, id := range done {
 		for _, visit := range g.releases[id] {
 			runs, visits = append(runs, encode(id)), append(visits, int64(visit))
 		}
 		if key, ok := g.keys[id]; ok && !slices.Contains(g.releases[id], 0) {
-			made, keys = append(made, encode(id)), append(keys, encode(key))
+			made, organizations, keys = append(made, encode(id)), append(organizations, encode(key.Organization)), append(keys, encode(key.Name))
 		}
 	}
-	lines, err := linesOf(ctx, tx, `SELECT DISTINCT t.pool, t.name FROM turns t WHERE EXISTS (SELECT `+given+`)
-		UNION SELECT false, unnest($3::text[])`, runs, visits, keys)
+	lines, err := linesOf(ctx, tx, `SELECT DISTINCT t.organization, t.pool, t.name FROM turns t WHERE EXISTS (SELECT `+given+`)
+		UNION SELECT k.organization, false, k.name FROM unnest($3::text[], $4::text[]) AS k (organization, name)`, runs, visits, organizations, keys)
 	if err != nil || len(lines.pools) == 0 {
 		return err
 	}
 	if err := lines.lock(ctx, tx); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, `INSERT INTO turns (pool, name, run, visit, attempt, weight)
-		SELECT false, u.name, u.run, 0, 0, 1 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS u (run, name, nth) ORDER BY u.nth`, made, keys); err != nil {
+	if _, err := tx.Exec(ctx, `INSERT INTO turns (organization, pool, name, run, visit, attempt, weight)
+		SELECT u.organization, false, u.name, u.run, 0, 0, 1 FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY
+		AS u (organization, run, name, nth) ORDER BY u.nth`, organizations, made, keys); err != nil {
 		return err
 	}
 	if _, err := tx.Exec(ctx, `DELETE FROM turns t WHERE EXISTS (SELECT `+given+`)`, runs, visits); err != nil {
@@ -197,25 +206,27 @@ func (s *Store) turns(ctx context.Context, tx pgx.Tx, done []heddle.RunID, g *gr
 
 // lineList is lines by column.
 type lineList struct {
-	pools []bool
-	names []string // encoded
+	organizations []string // encoded
+	pools         []bool
+	names         []string // encoded
 }
 
 func (l *lineList) add(line store.Line) {
-	name := encode(line.Name)
+	organization, name := encode(line.Organization), encode(line.Name)
 	for i := range l.pools {
-		if l.pools[i] == line.Pool && l.names[i] == name {
+		if l.organizations[i] == organization && l.pools[i] == line.Pool && l.names[i] == name {
 			return
 		}
 	}
-	l.pools, l.names = append(l.pools, line.Pool), append(l.names, name)
+	l.organizations, l.pools, l.names = append(l.organizations, organization), append(l.pools, line.Pool), append(l.names, name)
 }
 
 // lock keeps others away from the lines until the end of the transaction.
 func (l *lineList) lock(ctx context.Context, tx pgx.Tx) error {
 	_, err := tx.Exec(ctx, `WITH h AS MATERIALIZED (
-			SELECT DISTINCT hashtextextended(concat(current_schema(), ' ', pool, ' ', name), 4004) AS line FROM unnest($1::boolean[], $2::text[]) AS u (pool, name) ORDER BY line
-		) SELECT pg_advisory_xact_lock(line) FROM h`, l.pools, l.names)
+			SELECT DISTINCT hashtextextended(concat(current_schema(), ' ', organization, ' ', pool, ' ', name), 4004) AS line
+			FROM unnest($1::text[], $2::boolean[], $3::text[]) AS u (organization, pool, name) ORDER BY line
+		) SELECT pg_advisory_xact_lock(line) FROM h`, l.organizations, l.pools, l.names)
 	return err
 }
 
@@ -225,7 +236,7 @@ type querier interface {
 	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
 }
 
-// linesOf reads lines as columns pool and name.
+// linesOf reads lines as columns organization, pool and name.
 func linesOf(ctx context.Context, q querier, text string, args ...any) (lineList, error) {
 	var l lineList
 	rows, err := q.Query(ctx, text, args...)
@@ -234,9 +245,9 @@ func linesOf(ctx context.Context, q querier, text string, args ...any) (lineList
 	}
 	return l, each(rows, func(row pgx.Row) error {
 		var pool bool
-		var name string
-		err := row.Scan(&pool, &name)
-		l.pools, l.names = append(l.pools, pool), append(l.names, name)
+		var organization, name string
+		err := row.Scan(&organization, &pool, &name)
+		l.organizations, l.pools, l.names = append(l.organizations, organization), append(l.pools, pool), append(l.names, name)
 		return err
 	})
 }
@@ -245,17 +256,17 @@ func linesOf(ctx context.Context, q querier, text string, args ...any) (lineList
 // there is suffices, and notifies their owners.
 func (s *Store) grantAll(ctx context.Context, tx pgx.Tx, lines lineList) error {
 	for i := range lines.pools {
-		if err := s.grant(ctx, tx, lines.pools[i], lines.names[i]); err != nil {
+		if err := s.grant(ctx, tx, lines.organizations[i], lines.pools[i], lines.names[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Store) grant(ctx context.Context, tx pgx.Tx, pool bool, name string) error {
+func (s *Store) grant(ctx context.Context, tx pgx.Tx, organization string, pool bool, name string) error {
 	var size, taken int
-	if err := tx.QueryRow(ctx, `SELECT CASE WHEN $1 THEN coalesce((SELECT size FROM pools WHERE name = $2), 0) ELSE 1 END,
-		(SELECT coalesce(sum(weight), 0) FROM turns WHERE pool = $1 AND name = $2 AND granted)`, pool, name).Scan(&size, &taken); err != nil {
+	if err := tx.QueryRow(ctx, `SELECT CASE WHEN $1 THEN coalesce((SELECT size FROM pools WHERE organization = $3 AND name = $2), 0) ELSE 1 END,
+		(SELECT coalesce(sum(weight), 0) FROM turns WHERE organization = $3 AND pool = $1 AND name = $2 AND granted)`, pool, name, organization).Scan(&size, &taken); err != nil {
 		return err
 	}
 	free := size - taken
@@ -263,9 +274,9 @@ func (s *Store) grant(ctx context.Context, tx pgx.Tx, pool bool, name string) er
 		return nil
 	}
 	rows, err := tx.Query(ctx, `SELECT t.n, t.weight FROM turns t JOIN runs r ON r.id = t.run
-		WHERE t.pool = $1 AND t.name = $2 AND NOT t.granted AND t.weight <= $3 AND (t.pool OR r.cancels = 0)
+		WHERE t.organization = $6 AND t.pool = $1 AND t.name = $2 AND NOT t.granted AND t.weight <= $3 AND (t.pool OR r.cancels = 0)
 		AND (r.owner = $4 OR EXISTS (SELECT FROM sessions s WHERE s.id = r.owner AND s.expires > clock_timestamp()))
-		ORDER BY t.n LIMIT $5`, pool, name, size, s.session, free)
+		ORDER BY t.n LIMIT $5`, pool, name, size, s.session, free, organization)
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ var migrations embed.FS
 
 // newest is the schema version that this program makes and understands: the
 // number of the last file in migrations.
-const newest = 11
+const newest = 12
 
 // dsn names the database file at path to the driver, with query parameters of
 // SQLite and of the driver. Pragmas stand here so that they reach every connection.

@@ -10,10 +10,11 @@ import (
 )
 
 // Pools implements [heddle.Pools].
-func (s *Store) Pools(ctx context.Context) ([]heddle.Pool, error) {
+func (s *Store) Pools(ctx context.Context, organization string) ([]heddle.Pool, error) {
 	const doing = "listing pools"
 	rows, err := s.read.QueryContext(ctx, `SELECT p.name, p.size, coalesce(sum(t.weight) FILTER (WHERE t.granted = 1), 0), count(t.n) FILTER (WHERE t.granted = 0)
-		FROM pools p LEFT JOIN turns t ON t.pool = 1 AND t.name = p.name GROUP BY p.name ORDER BY p.name`)
+		FROM pools p LEFT JOIN turns t ON t.organization = p.organization AND t.pool = 1 AND t.name = p.name
+		WHERE p.organization = ? GROUP BY p.name ORDER BY p.name`, organization)
 	if err != nil {
 		return nil, fault(doing, s.path, err)
 	}
@@ -30,17 +31,17 @@ func (s *Store) Pools(ctx context.Context) ([]heddle.Pool, error) {
 }
 
 // SetPool implements [heddle.Pools].
-func (s *Store) SetPool(ctx context.Context, name string, size int) error {
+func (s *Store) SetPool(ctx context.Context, organization, name string, size int) error {
 	if err := (heddle.Pool{Name: name, Size: size}).Check(); err != nil {
 		return err
 	}
 	told := owners{}
 	err := s.tx(ctx, "setting a pool", func(ctx context.Context) error {
-		if _, err := s.conn.ExecContext(ctx, `INSERT INTO pools (name, size) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET size = excluded.size`,
-			name, size); err != nil {
+		if _, err := s.conn.ExecContext(ctx, `INSERT INTO pools (organization, name, size) VALUES (?, ?, ?)
+			ON CONFLICT (organization, name) DO UPDATE SET size = excluded.size`, organization, name, size); err != nil {
 			return err
 		}
-		return s.grantAll(ctx, lineSet{{Pool: true, Name: name}: true}, told)
+		return s.grantAll(ctx, lineSet{{Organization: organization, Pool: true, Name: name}: true}, told)
 	})
 	if err == nil {
 		s.tell(told)
@@ -49,17 +50,17 @@ func (s *Store) SetPool(ctx context.Context, name string, size int) error {
 }
 
 // DeletePool implements [heddle.Pools].
-func (s *Store) DeletePool(ctx context.Context, name string) error {
+func (s *Store) DeletePool(ctx context.Context, organization, name string) error {
 	return s.tx(ctx, "deleting a pool", func(ctx context.Context) error {
 		var run heddle.RunID
-		err := s.conn.QueryRowContext(ctx, `SELECT run FROM turns WHERE pool = 1 AND name = ? ORDER BY granted DESC, n LIMIT 1`, name).Scan(&run)
+		err := s.conn.QueryRowContext(ctx, `SELECT run FROM turns WHERE organization = ? AND pool = 1 AND name = ? ORDER BY granted DESC, n LIMIT 1`, organization, name).Scan(&run)
 		if err == nil {
 			return store.PoolInUse(name, run)
 		}
 		if !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
-		n, err := affected(s.conn.ExecContext(ctx, `DELETE FROM pools WHERE name = ?`, name))
+		n, err := affected(s.conn.ExecContext(ctx, `DELETE FROM pools WHERE organization = ? AND name = ?`, organization, name))
 		if err == nil && n == 0 {
 			err = store.NoPool(name)
 		}
@@ -70,8 +71,8 @@ func (s *Store) DeletePool(ctx context.Context, name string) error {
 // lines fills in the lines in which a run stands.
 func (s *Store) lines(ctx context.Context, tx *sql.Tx, d *heddle.RunDetail) error {
 	rows, err := tx.QueryContext(ctx, `SELECT t.visit, t.name, t.weight, coalesce(p.size, 1 - t.pool),
-		(SELECT count(*) FROM turns o WHERE o.pool = t.pool AND o.name = t.name AND o.granted = 0 AND o.n < t.n)
-		FROM turns t LEFT JOIN pools p ON t.pool = 1 AND p.name = t.name WHERE t.run = ? AND t.granted = 0 ORDER BY t.visit`, string(d.Run.ID))
+		(SELECT count(*) FROM turns o WHERE o.organization = t.organization AND o.pool = t.pool AND o.name = t.name AND o.granted = 0 AND o.n < t.n)
+		FROM turns t LEFT JOIN pools p ON t.pool = 1 AND p.organization = t.organization AND p.name = t.name WHERE t.run = ? AND t.granted = 0 ORDER BY t.visit`, string(d.Run.ID))
 	if err != nil {
 		return err
 	}
@@ -80,7 +81,7 @@ func (s *Store) lines(ctx context.Context, tx *sql.Tx, d *heddle.RunDetail) erro
 	}
 	holders := map[store.Line][]heddle.Holder{}
 	for i := range d.Lines {
-		line := store.Line{Pool: d.Lines[i].Visit > 0, Name: d.Lines[i].Name}
+		line := store.Line{Organization: d.Run.Organization, Pool: d.Lines[i].Visit > 0, Name: d.Lines[i].Name}
 		if _, known := holders[line]; !known {
 			if holders[line], err = s.holders(ctx, tx, line); err != nil {
 				return err
@@ -105,7 +106,8 @@ func scanLines(rows *sql.Rows, d *heddle.RunDetail) error {
 
 func (s *Store) holders(ctx context.Context, tx *sql.Tx, line store.Line) ([]heddle.Holder, error) {
 	rows, err := tx.QueryContext(ctx, `SELECT t.run, sum(t.weight), r.owner FROM turns t JOIN runs r ON r.id = t.run
-		WHERE t.pool = ? AND t.name = ? AND t.granted = 1 GROUP BY t.run, r.owner ORDER BY min(t.n)`, line.Pool, line.Name)
+		WHERE t.organization = ? AND t.pool = ? AND t.name = ? AND t.granted = 1 GROUP BY t.run, r.owner ORDER BY min(t.n)`,
+		line.Organization, line.Pool, line.Name)
 	if err != nil {
 		return nil, err
 	}

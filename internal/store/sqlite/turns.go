@@ -19,8 +19,9 @@ func (s *Store) Ask(ctx context.Context, run heddle.RunID, epoch int64, asks []s
 	told := owners{}
 	err := s.tx(ctx, "asking for a turn", func(ctx context.Context) error {
 		var state heddle.RunState
-		err := s.conn.QueryRowContext(ctx, `SELECT state FROM runs WHERE id = ? AND owner = ? AND epoch = ? AND state <> 'ended'`,
-			string(run), s.session.id, epoch).Scan(&state)
+		var organization string
+		err := s.conn.QueryRowContext(ctx, `SELECT state, organization FROM runs WHERE id = ? AND owner = ? AND epoch = ? AND state <> 'ended'`,
+			string(run), s.session.id, epoch).Scan(&state, &organization)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
@@ -34,17 +35,18 @@ func (s *Store) Ask(ctx context.Context, run heddle.RunID, epoch int64, asks []s
 				replies[i].Turn = store.Unwanted
 				continue
 			}
-			if err := s.enlist(ctx, run, &asks[i], told); err != nil {
+			line := asks[i].Line(organization)
+			if err := s.enlist(ctx, run, line, &asks[i], told); err != nil {
 				return err
 			}
-			lines[asks[i].Line()] = true
+			lines[line] = true
 		}
 		if err := s.grantAll(ctx, lines, told); err != nil {
 			return err
 		}
 		for i := range asks {
 			if replies[i].Turn == "" {
-				if replies[i], err = s.reply(ctx, run, &asks[i]); err != nil {
+				if replies[i], err = s.reply(ctx, run, asks[i].Line(organization), &asks[i]); err != nil {
 					return err
 				}
 			}
@@ -74,20 +76,20 @@ func (s *Store) wanted(ctx context.Context, run heddle.RunID, state heddle.RunSt
 }
 
 // stand puts a run in line if it is not there yet.
-func (s *Store) stand(ctx context.Context, run heddle.RunID, a *store.Ask) error {
-	_, err := s.conn.ExecContext(ctx, `INSERT INTO turns (pool, name, run, visit, attempt, weight) VALUES (?, ?, ?, ?, ?, ?)
-		ON CONFLICT (run, visit, attempt) DO NOTHING`, a.Visit > 0, a.Name, string(run), a.Visit, a.Attempt, a.Weight)
+func (s *Store) stand(ctx context.Context, run heddle.RunID, line store.Line, a *store.Ask) error {
+	_, err := s.conn.ExecContext(ctx, `INSERT INTO turns (organization, pool, name, run, visit, attempt, weight) VALUES (?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (run, visit, attempt) DO NOTHING`, line.Organization, line.Pool, line.Name, string(run), a.Visit, a.Attempt, a.Weight)
 	return err
 }
 
 // enlist is stand, and for a run that is to come instead of the others, those before
 // it are asked to end.
-func (s *Store) enlist(ctx context.Context, run heddle.RunID, a *store.Ask, told owners) error {
-	if err := s.stand(ctx, run, a); err != nil || a.Busy != heddle.ConcurrenceCancelOld {
+func (s *Store) enlist(ctx context.Context, run heddle.RunID, line store.Line, a *store.Ask, told owners) error {
+	if err := s.stand(ctx, run, line, a); err != nil || a.Busy != heddle.ConcurrenceCancelOld {
 		return err
 	}
 	rows, err := s.conn.QueryContext(ctx, `UPDATE runs SET cancels = 1, cancel_reason = ? WHERE cancels = 0 AND state <> 'ended' AND id IN (
-		SELECT o.run FROM turns o JOIN turns t ON t.pool = o.pool AND t.name = o.name WHERE t.run = ? AND t.visit = 0 AND o.n < t.n
+		SELECT o.run FROM turns o JOIN turns t ON t.organization = o.organization AND t.pool = o.pool AND t.name = o.name WHERE t.run = ? AND t.visit = 0 AND o.n < t.n
 		) RETURNING owner`, store.Superseded(run, a.Name), string(run))
 	if err != nil {
 		return err
@@ -104,7 +106,7 @@ func (s *Store) enlist(ctx context.Context, run heddle.RunID, a *store.Ask, told
 }
 
 // reply says how an ask stands. A run that is not to wait for its key leaves the line.
-func (s *Store) reply(ctx context.Context, run heddle.RunID, a *store.Ask) (store.Reply, error) {
+func (s *Store) reply(ctx context.Context, run heddle.RunID, line store.Line, a *store.Ask) (store.Reply, error) {
 	var n int64
 	var granted bool
 	err := s.conn.QueryRowContext(ctx, `SELECT n, granted FROM turns WHERE run = ? AND visit = ? AND attempt = ?`,
@@ -118,8 +120,8 @@ func (s *Store) reply(ctx context.Context, run heddle.RunID, a *store.Ask) (stor
 		return store.Reply{Turn: store.Waits}, nil
 	}
 	r := store.Reply{Turn: store.Denied}
-	if err := s.conn.QueryRowContext(ctx, `SELECT run FROM turns WHERE pool = 0 AND name = ? AND n <> ? ORDER BY granted DESC, n LIMIT 1`,
-		a.Name, n).Scan(&r.Other); err != nil && !errors.Is(err, sql.ErrNoRows) {
+	if err := s.conn.QueryRowContext(ctx, `SELECT run FROM turns WHERE organization = ? AND pool = 0 AND name = ? AND n <> ? ORDER BY granted DESC, n LIMIT 1`,
+		line.Organization, line.Name, n).Scan(&r.Other); err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return r, err
 	}
 	_, err = s.conn.ExecContext(ctx, `DELETE FROM turns WHERE n = ?`, n)
@@ -130,7 +132,7 @@ func (s *Store) reply(ctx context.Context, run heddle.RunID, a *store.Ask) (stor
 func (s *Store) Regrant(ctx context.Context) error {
 	told := owners{}
 	err := s.tx(ctx, "looking at lines again", func(ctx context.Context) error {
-		rows, err := s.conn.QueryContext(ctx, `SELECT DISTINCT t.pool, t.name FROM turns t JOIN runs r ON r.id = t.run
+		rows, err := s.conn.QueryContext(ctx, `SELECT DISTINCT t.organization, t.pool, t.name FROM turns t JOIN runs r ON r.id = t.run
 			WHERE t.granted = 0 AND r.owner = ?`, s.session.id)
 		if err != nil {
 			return err
@@ -153,8 +155,8 @@ func (s *Store) Regrant(ctx context.Context) error {
 // gives back, and adds the lines that may move on by it.
 func (s *Store) putTurns(ctx context.Context, c *heddle.Change, lines lineSet) error {
 	if key, waits := store.KeyOf(c); waits {
-		lines[store.Line{Name: key}] = true
-		if err := s.stand(ctx, c.Run.ID, &store.Ask{Name: key, Weight: 1}); err != nil {
+		lines[key] = true
+		if err := s.stand(ctx, c.Run.ID, key, &store.Ask{Weight: 1}); err != nil {
 			return err
 		}
 	}
@@ -165,7 +167,7 @@ func (s *Store) putTurns(ctx context.Context, c *heddle.Change, lines lineSet) e
 	if !slices.Contains(c.Releases, 0) {
 		text, args = text+` AND visit IN (SELECT value FROM json_each(?))`, append(args, jsonList(c.Releases))
 	}
-	rows, err := s.conn.QueryContext(ctx, text+` RETURNING pool, name`, args...)
+	rows, err := s.conn.QueryContext(ctx, text+` RETURNING organization, pool, name`, args...)
 	if err != nil {
 		return err
 	}
@@ -174,12 +176,12 @@ func (s *Store) putTurns(ctx context.Context, c *heddle.Change, lines lineSet) e
 
 type lineSet map[store.Line]bool
 
-// read adds the lines in rows of pool and name.
+// read adds the lines in rows of organization, pool and name.
 func (l lineSet) read(rows *sql.Rows) error {
 	defer rows.Close()
 	for rows.Next() {
 		var line store.Line
-		if err := rows.Scan(&line.Pool, &line.Name); err != nil {
+		if err := rows.Scan(&line.Organization, &line.Pool, &line.Name); err != nil {
 			return err
 		}
 		l[line] = true
@@ -214,7 +216,7 @@ func (s *Store) grantAll(ctx context.Context, lines lineSet, told owners) error 
 func (s *Store) grant(ctx context.Context, line store.Line, gone func(string) (bool, error), told owners) error {
 	size, taken := 1, 0
 	if line.Pool {
-		err := s.conn.QueryRowContext(ctx, `SELECT size FROM pools WHERE name = ?`, line.Name).Scan(&size)
+		err := s.conn.QueryRowContext(ctx, `SELECT size FROM pools WHERE organization = ? AND name = ?`, line.Organization, line.Name).Scan(&size)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}
@@ -222,8 +224,8 @@ func (s *Store) grant(ctx context.Context, line store.Line, gone func(string) (b
 			return err
 		}
 	}
-	if err := s.conn.QueryRowContext(ctx, `SELECT coalesce(sum(weight), 0) FROM turns WHERE pool = ? AND name = ? AND granted = 1`,
-		line.Pool, line.Name).Scan(&taken); err != nil || taken >= size {
+	if err := s.conn.QueryRowContext(ctx, `SELECT coalesce(sum(weight), 0) FROM turns WHERE organization = ? AND pool = ? AND name = ? AND granted = 1`,
+		line.Organization, line.Pool, line.Name).Scan(&taken); err != nil || taken >= size {
 		return err
 	}
 	chosen, err := s.head(ctx, line, size, size-taken, gone, told)
@@ -237,7 +239,8 @@ func (s *Store) grant(ctx context.Context, line store.Line, gone func(string) (b
 // head returns the numbers of those in a line whose turn it is.
 func (s *Store) head(ctx context.Context, line store.Line, size, free int, gone func(string) (bool, error), told owners) ([]int, error) {
 	rows, err := s.conn.QueryContext(ctx, `SELECT t.n, t.weight, r.owner FROM turns t JOIN runs r ON r.id = t.run
-		WHERE t.pool = ? AND t.name = ? AND t.granted = 0 AND t.weight <= ? AND (t.pool = 1 OR r.cancels = 0) ORDER BY t.n`, line.Pool, line.Name, size)
+		WHERE t.organization = ? AND t.pool = ? AND t.name = ? AND t.granted = 0 AND t.weight <= ? AND (t.pool = 1 OR r.cancels = 0) ORDER BY t.n`,
+		line.Organization, line.Pool, line.Name, size)
 	if err != nil {
 		return nil, err
 	}

@@ -31,6 +31,7 @@ func turnTests() map[string]func(*testing.T, func() Store) {
 		"runs that may be deleted hold nothing":                 deleteHolds,
 		"never do two hold a key, nor more a pool than it has":  turnHammer,
 		"a key and a pool of one name have nothing in common":   sameName,
+		"organizations neither block nor see each other":        linesApart,
 		"a line is looked at again when no word came":           regrants,
 		"a pool that is too small or gone holds up nobody else": tooSmall,
 	}
@@ -290,11 +291,11 @@ func unwanted(t *testing.T, open func() Store) {
 func pools(t *testing.T, open func() Store) {
 	s, other := open(), open()
 	for _, bad := range []heddle.Pool{{Name: "", Size: 1}, {Name: "x"}, {Name: "x", Size: -1}} {
-		wantCode(t, s.SetPool(t.Context(), bad.Name, bad.Size), heddle.CodeInvalid)
+		wantCode(t, s.SetPool(t.Context(), heddle.DefaultOrganization, bad.Name, bad.Size), heddle.CodeInvalid)
 	}
-	wantCode(t, s.DeletePool(t.Context(), "pool"), heddle.CodeNotFound)
+	wantCode(t, s.DeletePool(t.Context(), heddle.DefaultOrganization, "pool"), heddle.CodeNotFound)
 	odd := "p'\x00\xff\"雪"
-	if err := s.SetPool(t.Context(), odd, 7); err != nil {
+	if err := s.SetPool(t.Context(), heddle.DefaultOrganization, odd, 7); err != nil {
 		t.Fatal(err)
 	}
 	setPool(t, s, 2)
@@ -304,13 +305,13 @@ func pools(t *testing.T, open func() Store) {
 	setPool(t, other, 1)
 	wantTurn(t, s, "r", places(2, 1), store.Granted)
 	wantPool(t, other, heddle.Pool{Name: odd, Size: 7}, heddle.Pool{Name: "pool", Size: 1, Taken: 2, Waiting: 1})
-	wantCode(t, other.DeletePool(t.Context(), "pool"), heddle.CodeConflict)
+	wantCode(t, other.DeletePool(t.Context(), heddle.DefaultOrganization, "pool"), heddle.CodeConflict)
 	Commit(t, s, Next(r, releases(1)))
 	wantTurn(t, s, "r", places(3, 1), store.Waits)
 	setPool(t, other, 2)
 	granted(t, s, store.Turn{Run: "r", Visit: 3, Attempt: 1})
 	Commit(t, s, Next(Next(r), Ended(heddle.Success), releases(0)))
-	if err := other.DeletePool(t.Context(), "pool"); err != nil {
+	if err := other.DeletePool(t.Context(), heddle.DefaultOrganization, "pool"); err != nil {
 		t.Fatal(err)
 	}
 	wantPool(t, s, heddle.Pool{Name: odd, Size: 7})
@@ -354,7 +355,7 @@ func deleteHolds(t *testing.T, open func() Store) {
 
 func sameName(t *testing.T, open func() Store) {
 	s := open()
-	if err := s.SetPool(t.Context(), "key", 1); err != nil {
+	if err := s.SetPool(t.Context(), heddle.DefaultOrganization, "key", 1); err != nil {
 		t.Fatal(err)
 	}
 	r := pooled(t, "r", 1)
@@ -395,7 +396,7 @@ func tooSmall(t *testing.T, open func() Store) {
 	wantTurns(t, s, "r", 1, []store.Ask{places(1, 2), places(2, 1), lost}, store.Waits, store.Granted, store.Waits)
 	setPool(t, s, 3)
 	granted(t, s, store.Turn{Run: "r", Visit: 1, Attempt: 1})
-	if err := s.SetPool(t.Context(), lost.Name, 1); err != nil {
+	if err := s.SetPool(t.Context(), heddle.DefaultOrganization, lost.Name, 1); err != nil {
 		t.Fatal(err)
 	}
 	granted(t, s, store.Turn{Run: "r", Visit: 3, Attempt: 1})
@@ -522,14 +523,14 @@ func (w *teller) stop() { close(w.done) }
 
 func setPool(t testing.TB, s Store, size int) {
 	t.Helper()
-	if err := s.SetPool(t.Context(), "pool", size); err != nil {
+	if err := s.SetPool(t.Context(), heddle.DefaultOrganization, "pool", size); err != nil {
 		t.Fatalf("setting a pool: %v", err)
 	}
 }
 
 func wantPool(t testing.TB, s Store, want ...heddle.Pool) {
 	t.Helper()
-	got, err := s.Pools(t.Context())
+	got, err := s.Pools(t.Context(), heddle.DefaultOrganization)
 	if err != nil {
 		t.Fatal(err)
 	}
