@@ -223,7 +223,9 @@ func TestAPoolIsSharedByEngines(t *testing.T) {
 	side := pooled(flow(nil, nil), 1)
 	side.Start, side.Edges = []string{"s0", "s1"}, nil
 	second := two.submit(side, heddle.Input{})
-	d := two.until(second.ID, func(d heddle.RunDetail) bool { return outcomes(d)["s1"] == heddle.Success })
+	d := two.until(second.ID, func(d heddle.RunDetail) bool {
+		return outcomes(d)["s1"] == heddle.Success && waitsFor(heddle.WaitPool, "")(d)
+	})
 	want := "the pool \"licences\" has 2 places, of which 2 are taken by " + string(first.ID) + ", and it needs 1; it is the next in line"
 	if !waitsFor(heddle.WaitPool, want)(d) {
 		t.Errorf("it waits with %+v, want %q", d.Waiting, want)
