@@ -57,6 +57,9 @@ type Options struct {
 	// Patience is how long a store that refuses writes for a reason that may pass
 	// is tried again before the engine gives up. Default: 30 s.
 	Patience time.Duration
+	// ReleaseAgain is the pause after which what an executor could not release is
+	// released again. Default: 30 s.
+	ReleaseAgain time.Duration
 	// Batch bounds how many changes share one flush. Default: 256.
 	Batch int
 	Log   *slog.Logger
@@ -80,6 +83,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Patience <= 0 {
 		o.Patience = 30 * time.Second
+	}
+	if o.ReleaseAgain <= 0 {
+		o.ReleaseAgain = 30 * time.Second
 	}
 	if o.Batch <= 0 {
 		o.Batch = 256

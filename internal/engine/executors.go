@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/heddle/heddle"
 	"github.com/heddle/heddle/internal/executor"
@@ -132,18 +133,32 @@ func (x *opened) drain() {
 			return
 		}
 		x.mu.Unlock()
-		// What is left behind is swept up when the executor is next opened.
 		if len(ids) > 0 {
 			if err := x.Release(x.e.ctx, ids); err != nil {
-				x.e.log.Debug("releasing attempts failed", "error", err)
+				x.e.log.Debug("releasing attempts failed", "error", err, "again in", x.e.opts.ReleaseAgain)
+				x.later(ids, nil)
 			}
 		}
 		if sharer, ok := x.Executor.(executor.Sharer); ok && len(over) > 0 {
 			if err := sharer.Unshare(x.e.ctx, over); err != nil {
-				x.e.log.Debug("deleting the directories of runs failed", "error", err)
+				x.e.log.Debug("deleting the directories of runs failed", "error", err, "again in", x.e.opts.ReleaseAgain)
+				x.later(nil, over)
 			}
 		}
 	}
+}
+
+// later queues what could not be let go of once more, after a pause in which others
+// are. An engine that stops does not wait for it: what is left behind is swept up when
+// the executor is next opened.
+func (x *opened) later(ids []heddle.AttemptID, over []heddle.RunID) {
+	x.e.tasks.Go(func() {
+		select {
+		case <-time.After(x.e.opts.ReleaseAgain):
+			x.queue(ids, over)
+		case <-x.e.ctx.Done():
+		}
+	})
 }
 
 // sweepShares deletes the directories of runs that have ended, as far as the store

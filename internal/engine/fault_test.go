@@ -221,3 +221,74 @@ func TestWhoWatchesSlowlyMissesNothing(t *testing.T) {
 		}
 	}
 }
+
+// reluctant fails its first releases.
+type reluctant struct {
+	executor.Executor
+	fails    atomic.Int64
+	released chan heddle.AttemptID
+}
+
+func (x *reluctant) Release(ctx context.Context, ids []heddle.AttemptID) error {
+	if x.fails.Add(-1) >= 0 {
+		return errors.New("the cluster is away")
+	}
+	if err := x.Executor.Release(ctx, ids); err != nil {
+		return err
+	}
+	for _, id := range ids {
+		x.released <- id
+	}
+	return nil
+}
+
+func TestAReleaseThatFailsIsRepeated(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, engine.Options{ReleaseAgain: 20 * time.Millisecond})
+	b.stop()
+	x := &reluctant{released: make(chan heddle.AttemptID, 10)}
+	x.fails.Store(2)
+	b.wrap = func(inner executor.Executor) executor.Executor {
+		x.Executor = inner
+		return x
+	}
+	b.start()
+	run := b.submit(flow(nil), heddle.Input{})
+	d := b.until(run.ID, ended)
+	select {
+	case id := <-x.released:
+		if id != d.Attempts[0].ID {
+			t.Errorf("%s was released, want %s", id, d.Attempts[0].ID)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the release is not repeated")
+	}
+}
+
+func TestAReleaseThatFailsHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, engine.Options{ReleaseAgain: time.Hour})
+	b.stop()
+	x := &reluctant{released: make(chan heddle.AttemptID, 10)}
+	x.fails.Store(1)
+	b.wrap = func(inner executor.Executor) executor.Executor {
+		x.Executor = inner
+		return x
+	}
+	b.start()
+	run := b.submit(flow(nil, []string{"run", "100ms"}), heddle.Input{}) // so that they are not released together
+	d := b.until(run.ID, ended)
+	select {
+	case id := <-x.released:
+		if id != d.Attempts[1].ID {
+			t.Errorf("%s was released, want %s", id, d.Attempts[1].ID)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the second attempt is not released")
+	}
+	before := time.Now()
+	b.stop()
+	if took := time.Since(before); took > 4*time.Second {
+		t.Errorf("the engine waited %v for a release that is to be repeated later", took)
+	}
+}

@@ -192,6 +192,7 @@ func crashAt(t *testing.T, p parts, sc scenario, n int) bool {
 		t.Errorf("crash point %d: the runs did not wait for each other: %v", n, all)
 	}
 	w.left()
+	w.nothingLeft()
 	if verdict != sc.verdict {
 		t.Errorf("crash point %d: verdict %s, want %s", n, verdict, sc.verdict)
 	}

@@ -76,6 +76,7 @@ func killDuring(t *testing.T, p parts, most int, total *tally) (made int) {
 			}
 			total.runs++
 			w.checkChain(total)
+			w.nothingLeft()
 			return made
 		case <-time.After(after):
 		}

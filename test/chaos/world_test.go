@@ -40,6 +40,8 @@ const (
 	execVar  = "HEDDLE_CHAOS_EXECUTOR"
 	runVar   = "HEDDLE_CHAOS_RUN" // the ID of the run
 	crashed  = 137
+
+	namespaceVar = "HEDDLE_CHAOS_NAMESPACE" // of Jobs
 )
 
 func TestMain(m *testing.M) {
@@ -221,7 +223,7 @@ func openExecutor(ctx context.Context, dir, name string, log *slog.Logger, sink 
 		return docker.Open(ctx, docker.Options{StoreID: dir, Sink: sink, Log: log})
 	}
 	if name == "kubernetes" {
-		return kubernetes.Open(ctx, kubernetes.Options{StoreID: dir, Sink: sink, Log: log})
+		return openKubernetes(ctx, dir, os.Getenv(namespaceVar), os.Getenv("KUBECONFIG"), log, sink)
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -230,6 +232,13 @@ func openExecutor(ctx context.Context, dir, name string, log *slog.Logger, sink 
 	return process.Open(ctx, process.Options{
 		Dir: dir, Sink: sink, Log: log, WorkDir: dir,
 		Supervisor: []string{"/usr/bin/env", roleVar + "=supervisor", dirVar + "=" + dir, self},
+	})
+}
+
+func openKubernetes(ctx context.Context, dir, namespace, config string, log *slog.Logger, sink executor.Sink) (executor.Executor, error) {
+	env := map[string]string{"KUBECONFIG": config}
+	return kubernetes.Open(ctx, kubernetes.Options{
+		StoreID: dir, Namespace: namespace, Sink: sink, Log: log, Env: func(name string) string { return env[name] },
 	})
 }
 
@@ -281,6 +290,8 @@ type world struct {
 	dir     string
 	flow    string
 	effects string
+
+	namespace string // of Jobs
 }
 
 // parts are what a world is made of.
@@ -300,6 +311,9 @@ func newWorld(t *testing.T, p parts, make func(effects string) heddle.Flow) *wor
 	}
 	if p.store == "postgres" {
 		w.db = newSchema(t)
+	}
+	if p.executor == "kubernetes" {
+		w.namespace = newNamespace(t)
 	}
 	flow := make(w.effects)
 	for _, step := range flow.Steps {
@@ -328,7 +342,7 @@ func (w *world) engine(n int) (cmd *exec.Cmd, stdout, stderr *strings.Builder) {
 	cmd = exec.Command(self)
 	cmd.Env = append(os.Environ(), roleVar+"=engine", dirVar+"="+w.dir, flowVar+"="+w.flow, crashVar+"="+strconv.Itoa(n),
 		runVar+"="+string(w.run), dbVar+"="+w.db, execVar+"="+w.parts.executor, "DOCKER_HOST="+os.Getenv("HEDDLE_TEST_DOCKER_HOST"),
-		"KUBECONFIG="+os.Getenv("HEDDLE_TEST_KUBECONFIG"),
+		"KUBECONFIG="+os.Getenv(kubeconfigVar), namespaceVar+"="+w.namespace,
 		"GORACE=atexit_sleep_ms=0") // or each engine sleeps for a second when built with the race detector
 	stdout, stderr = &strings.Builder{}, &strings.Builder{}
 	cmd.Stdout, cmd.Stderr = stdout, stderr

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -77,28 +80,72 @@ func (e *Executor) Held(context.Context) ([]heddle.AttemptID, error) {
 // that is opened finds.
 func (e *Executor) Release(ctx context.Context, ids []heddle.AttemptID) error {
 	var roots []ref
+	var unseen []heddle.AttemptID
 	for _, id := range ids {
-		root, ok := e.root(id)
-		if ok {
+		if root, ok := e.root(id); ok {
 			roots = append(roots, root)
+		} else {
+			unseen = append(unseen, id)
 		}
 	}
 	if e.opts.Keep <= 0 {
-		return e.deleteAll(ctx, roots)
+		return errors.Join(e.deleteAll(ctx, roots), e.deleteSecrets(ctx, unseen))
 	}
 	e.task(func() {
 		timer := time.NewTimer(e.opts.Keep)
 		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-e.ctx.Done():
-			return
-		}
-		if err := e.deleteAll(e.ctx, roots); err != nil && e.ctx.Err() == nil {
-			e.opts.Log.Warn("what has ended could not be deleted; the next start tries again", "error", err)
+		for {
+			select {
+			case <-timer.C:
+			case <-e.ctx.Done():
+				return
+			}
+			err := errors.Join(e.deleteAll(e.ctx, roots), e.deleteSecrets(e.ctx, unseen))
+			if err == nil || e.ctx.Err() != nil {
+				return
+			}
+			e.opts.Log.Warn("what has ended could not be deleted; trying again", "error", err, "in", e.opts.Keep)
+			timer.Reset(e.opts.Keep)
 		}
 	})
 	return nil
+}
+
+// deleteSecrets deletes the Secrets of attempts of which the cluster shows neither Job
+// nor Pod: a crash between the two calls of a start leaves one. Secrets are not listed,
+// so each is looked up by its name, wherever attempts may be.
+func (e *Executor) deleteSecrets(ctx context.Context, ids []heddle.AttemptID) error {
+	var faults []error
+	for _, id := range ids {
+		for _, namespace := range e.watched() {
+			if err := e.deleteSecret(ctx, id, namespace); err != nil {
+				faults = append(faults, err)
+			}
+		}
+	}
+	return errors.Join(faults...)
+}
+
+func (e *Executor) deleteSecret(ctx context.Context, id heddle.AttemptID, namespace string) error {
+	var secret corev1.Secret
+	name := kube.SecretName(id)
+	err := e.api.get(ctx, secrets(), namespace, name, &secret)
+	switch {
+	case apierrors.IsNotFound(err) || apierrors.IsForbidden(err):
+		return nil // who may not look cannot tell, and asking again does not help
+	case err != nil:
+		return fmt.Errorf("looking for secret %s: %w", name, err)
+	case !kube.Ours(&secret, id, e.opts.StoreID):
+		return nil
+	}
+	return e.deleteAll(ctx, []ref{{secrets(), namespace, name}})
+}
+
+// watched returns the namespaces in which attempts are or may be.
+func (e *Executor) watched() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Sorted(maps.Keys(e.scopes))
 }
 
 // root forgets an attempt and returns what is to be deleted of it.

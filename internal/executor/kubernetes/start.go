@@ -115,15 +115,10 @@ func (a *attempt) withdraw(ctx context.Context, objects *kube.Objects) {
 	delete(a.e.attempts, a.id)
 	a.e.mu.Unlock()
 	a.cancel()
-	if objects.Secret == nil || len(objects.Secret.Name) == 0 {
+	if objects.Secret == nil {
 		return
 	}
-	var secret corev1.Secret
-	err := a.e.api.get(ctx, secrets(), objects.Secret.Namespace, objects.Secret.Name, &secret)
-	if err == nil && kube.Ours(&secret, a.id, a.e.opts.StoreID) {
-		err = a.e.deleteAll(ctx, []ref{rootOfNew(objects)})
-	}
-	if err != nil && !apierrors.IsNotFound(err) {
+	if err := a.e.deleteSecret(ctx, a.id, objects.Secret.Namespace); err != nil {
 		a.e.opts.Log.Debug("a Secret is left behind", "attempt", a.id, "error", err)
 	}
 }
