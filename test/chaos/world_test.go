@@ -235,11 +235,19 @@ func openExecutor(ctx context.Context, dir, name string, log *slog.Logger, sink 
 	})
 }
 
+// keep is what Jobs are kept for where an engine that was stopped may wake up and make
+// them anew: longer than any is stopped here.
+const keep = 15 * time.Second
+
 func openKubernetes(ctx context.Context, dir, namespace, config string, log *slog.Logger, sink executor.Sink) (executor.Executor, error) {
 	env := map[string]string{"KUBECONFIG": config}
-	return kubernetes.Open(ctx, kubernetes.Options{
+	opts := kubernetes.Options{
 		StoreID: dir, Namespace: namespace, Sink: sink, Log: log, Env: func(name string) string { return env[name] },
-	})
+	}
+	if os.Getenv(dbVar) != "" {
+		opts.Keep = keep
+	}
+	return kubernetes.Open(ctx, opts)
 }
 
 // takeUp resumes the runs as soon as their last owner is known to be gone, and
