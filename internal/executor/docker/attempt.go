@@ -106,7 +106,7 @@ func (a *attempt) hasDied() {
 func (a *attempt) follow() {
 	out := a.newOutput()
 	defer out.close()
-	pause := newPause()
+	pause := executor.NewPause(0)
 	for a.ctx.Err() == nil {
 		back, session := a.e.untilBack(), a.e.listening()
 		c, err := a.look()
@@ -119,7 +119,7 @@ func (a *attempt) follow() {
 			a.runs(c, session)
 			if err = out.follow(c); err == nil {
 				// At once if the daemon says that it has ended; else not too often.
-				pause.wait(a.ctx, a.died)
+				pause.Wait(a.ctx, a.died)
 				continue
 			}
 		case containerTime(c.State.StartedAt).IsZero():
@@ -132,7 +132,7 @@ func (a *attempt) follow() {
 			}
 		}
 		a.e.opts.Log.Debug("looking at a container failed", "attempt", a.id, "error", err)
-		pause.wait(a.ctx, back)
+		pause.Wait(a.ctx, back)
 	}
 }
 
@@ -180,9 +180,9 @@ func (a *attempt) runs(c container.InspectResponse, session int) {
 }
 
 func (a *attempt) timesOut(t terms) {
-	for pause := newPause(); ; {
+	for pause := executor.NewPause(0); ; {
 		err := a.stop(a.ctx, heddle.TimedOut, timeoutMessage(t), t.grace)
-		if err == nil || !pause.wait(a.ctx, a.e.untilBack()) {
+		if err == nil || !pause.Wait(a.ctx, a.e.untilBack()) {
 			return
 		}
 		a.e.opts.Log.Warn("a container is beyond its time and cannot be stopped; trying again", "attempt", a.id, "error", err)
@@ -203,9 +203,9 @@ func (a *attempt) stop(ctx context.Context, reason heddle.ExitReason, message st
 	a.ending(ending{reason: reason, message: message})
 	timeout := seconds(grace)
 	a.e.task(func() {
-		for pause := newPause(); ; {
+		for pause := executor.NewPause(0); ; {
 			_, err := a.e.cli.ContainerStop(a.ctx, result.Container.ID, client.ContainerStopOptions{Timeout: &timeout})
-			if err == nil || errdefs.IsNotFound(err) || !pause.wait(a.ctx, a.e.untilBack()) {
+			if err == nil || errdefs.IsNotFound(err) || !pause.Wait(a.ctx, a.e.untilBack()) {
 				return
 			}
 			a.e.opts.Log.Warn("stopping a container failed; trying again", "attempt", a.id, "error", err)

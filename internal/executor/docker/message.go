@@ -173,7 +173,7 @@ func (a *attempt) placeMessage(ctx context.Context, target string) error {
 // unpack has a tar archive unpacked in a directory of the container. What the daemon
 // cannot do again and again is refused.
 func (a *attempt) unpack(ctx context.Context, what, dir string, archive []byte) error {
-	retry := &pause{firstRetry}
+	retry := executor.NewPause(firstRetry)
 	for try := 1; ; try++ {
 		_, err := a.e.cli.CopyToContainer(ctx, a.containerID(), client.CopyToContainerOptions{DestinationPath: dir, Content: bytes.NewReader(archive)})
 		switch {
@@ -181,7 +181,7 @@ func (a *attempt) unpack(ctx context.Context, what, dir string, archive []byte) 
 			return nil
 		case userError(err), errdefs.IsInternal(err) && try == maxTries:
 			return refusal("%s: %v", what, err)
-		case !errdefs.IsInternal(err) || !retry.wait(ctx, nil):
+		case !errdefs.IsInternal(err) || !retry.Wait(ctx, nil):
 			return temporary(what, err)
 		}
 	}

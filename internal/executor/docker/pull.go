@@ -13,6 +13,8 @@ import (
 	"github.com/moby/moby/api/types/jsonstream"
 	"github.com/moby/moby/api/types/registry"
 	"github.com/moby/moby/client"
+
+	"github.com/heddle/heddle/internal/executor"
 )
 
 // pull pulls an image. Those who want the same one at the same time share one
@@ -34,7 +36,7 @@ func (e *Executor) pullTries(image string) error {
 	}
 	domain := reference.Domain(named)
 	credentials := e.credentials(domain)
-	retry := &pause{time.Second}
+	retry := executor.NewPause(time.Second)
 	for try := 1; ; try++ {
 		err := e.pullOnce(image, credentials)
 		switch {
@@ -50,7 +52,7 @@ func (e *Executor) pullTries(image string) error {
 				image, try, err, domain)
 		}
 		e.opts.Log.Warn("pulling an image failed; trying again", "image", image, "error", err)
-		if !retry.wait(e.ctx, nil) {
+		if !retry.Wait(e.ctx, nil) {
 			return e.ctx.Err()
 		}
 	}

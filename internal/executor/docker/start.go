@@ -89,14 +89,14 @@ func (a *attempt) start(ctx context.Context, spec executor.Spec) error {
 			return err
 		}
 	}
-	retry := &pause{firstRetry}
+	retry := executor.NewPause(firstRetry)
 	for try := 1; ; try++ {
 		_, err := a.e.cli.ContainerStart(ctx, a.containerID(), client.ContainerStartOptions{})
 		if err == nil {
 			return nil
 		}
 		again, err := a.startFailed(ctx, spec, err)
-		if !again || try == maxTries || !retry.wait(ctx, nil) {
+		if !again || try == maxTries || !retry.Wait(ctx, nil) {
 			return err
 		}
 		a.e.opts.Log.Warn("starting a container failed; trying again", "attempt", a.id, "error", executor.MaskError(err, spec.Mask))
@@ -156,7 +156,7 @@ func (a *attempt) create(ctx context.Context, spec executor.Spec, stdin bool) (c
 	if err != nil {
 		return "", refusal("%v", err)
 	}
-	retry := &pause{firstRetry}
+	retry := executor.NewPause(firstRetry)
 	pulled, apart := false, false
 	for try := 1; ; {
 		made, err := a.e.cli.ContainerCreate(ctx, creation)
@@ -184,7 +184,7 @@ func (a *attempt) create(ctx context.Context, spec executor.Spec, stdin bool) (c
 			}
 		case wrong:
 			return "", refusal("the container cannot be made: %v", err)
-		case errdefs.IsInternal(err) && retry.wait(ctx, nil):
+		case errdefs.IsInternal(err) && retry.Wait(ctx, nil):
 			try++
 		default:
 			return "", temporary("making the container", err)

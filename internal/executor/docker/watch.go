@@ -11,24 +11,22 @@ import (
 	"github.com/moby/moby/client"
 
 	"github.com/heddle/heddle"
+	"github.com/heddle/heddle/internal/executor"
 )
-
-// maxPause is the longest wait between two tries to reach the daemon.
-const maxPause = 5 * time.Second
 
 // watch follows the daemon's events about our containers, and tells everybody who
 // waits for it when the daemon is back.
 func (e *Executor) watch() {
 	filters := client.Filters{}.Add("type", "container").Add("event", "die", "destroy").
 		Add("label", labelStore+"="+e.opts.StoreID)
-	pause := newPause()
+	pause := executor.NewPause(0)
 	for e.ctx.Err() == nil {
 		stream := e.cli.Events(e.ctx, client.EventsListOptions{Filters: filters})
 		select {
 		case err := <-stream.Err: // could not be opened
 			e.opts.Log.Debug("the daemon's events cannot be followed", "error", err)
 		default:
-			pause = newPause()
+			pause = executor.NewPause(0)
 			e.isBack()
 			err := e.hear(stream)
 			e.isAway()
@@ -36,7 +34,7 @@ func (e *Executor) watch() {
 				e.opts.Log.Warn("the connection to the docker daemon broke; trying again", "error", err)
 			}
 		}
-		pause.wait(e.ctx, nil)
+		pause.Wait(e.ctx, nil)
 	}
 }
 
@@ -133,22 +131,4 @@ func remembered(ctx context.Context, cli *client.Client, container string, start
 		}
 		return false, err
 	}
-}
-
-// pause is a growing wait between tries.
-type pause struct{ next time.Duration }
-
-func newPause() *pause { return &pause{50 * time.Millisecond} }
-
-// wait waits, at most until wake; false when ctx is done.
-func (p *pause) wait(ctx context.Context, wake <-chan struct{}) bool {
-	timer := time.NewTimer(p.next)
-	defer timer.Stop()
-	p.next = min(2*p.next, maxPause)
-	select {
-	case <-timer.C:
-	case <-wake:
-	case <-ctx.Done():
-	}
-	return ctx.Err() == nil
 }

@@ -166,7 +166,7 @@ func (a *attempt) follow() {
 	defer out.close()
 	watch := &patience{a: a, timer: time.NewTimer(time.Hour)}
 	defer watch.timer.Stop()
-	late := newPause()
+	late := executor.NewPause(0)
 	for a.ctx.Err() == nil {
 		view, verdict := a.look()
 		if !verdict.Started.IsZero() {
@@ -175,7 +175,7 @@ func (a *attempt) follow() {
 		switch verdict.State {
 		case kube.Over:
 			if len(view.Pods) == 0 && a.hasPods(view) {
-				late.wait(a.ctx, a.changed)
+				late.Wait(a.ctx, a.changed)
 				continue
 			}
 			a.finish(out, view, verdict)
@@ -202,12 +202,12 @@ func (a *attempt) hasPods(view kube.View) bool {
 	if view.Job == nil {
 		return false
 	}
-	for pause := newPause(); ; {
+	for pause := executor.NewPause(0); ; {
 		list, err := a.e.api.list(a.ctx, pods(), view.Job.Namespace, kube.Selector(a.e.opts.StoreID, a.id))
 		if err == nil {
 			return len(list.(*corev1.PodList).Items) > 0
 		}
-		if !pause.wait(a.ctx, nil) {
+		if !pause.Wait(a.ctx, nil) {
 			return false
 		}
 	}
@@ -319,9 +319,9 @@ func (a *attempt) runs(v kube.Verdict) {
 
 // endSurely ends the attempt, as soon as the API server lets us.
 func (a *attempt) endSurely(end kube.Ending, grace time.Duration) {
-	for pause := newPause(); ; {
+	for pause := executor.NewPause(0); ; {
 		err := a.end(a.ctx, end, grace)
-		if err == nil || !pause.wait(a.ctx, nil) {
+		if err == nil || !pause.Wait(a.ctx, nil) {
 			return
 		}
 		a.e.opts.Log.Warn("a step is to be ended and the cluster does not do it; trying again", "attempt", a.id, "error", err)
@@ -363,9 +363,9 @@ func (a *attempt) endOne(ctx context.Context, object ref, how metav1.DeletionPro
 // bury deletes a Job whose Pod the cluster has ended, lest it makes another one: a
 // queue that takes a Job's place away suspends it, and goes on with it later.
 func (a *attempt) bury(job *batchv1.Job) {
-	for pause := newPause(); ; {
+	for pause := executor.NewPause(0); ; {
 		err := a.endOne(a.ctx, ref{jobs(), job.Namespace, job.Name}, metav1.DeletePropagationBackground, nil)
-		if err == nil || !pause.wait(a.ctx, nil) {
+		if err == nil || !pause.Wait(a.ctx, nil) {
 			return
 		}
 	}

@@ -94,14 +94,14 @@ func (o *output) begin(pod *corev1.Pod) {
 
 // follow reads what a Pod prints until its container has ended.
 func (o *output) follow(ctx context.Context, pod *corev1.Pod) {
-	for pause := newPause(); ; {
+	for pause := executor.NewPause(0); ; {
 		before := o.taken.Load()
 		err := o.read(ctx, pod, true)
 		if err != nil && ctx.Err() == nil {
 			o.a.e.opts.Log.Debug("the output of a Pod broke off", "attempt", o.a.id, "error", err)
 		}
 		if o.taken.Load() > before {
-			pause = newPause()
+			pause = executor.NewPause(0)
 		}
 		if err == nil {
 			select { // most often the news of the end is under way
@@ -113,7 +113,7 @@ func (o *output) follow(ctx context.Context, pod *corev1.Pod) {
 				return
 			}
 		}
-		if !pause.wait(ctx, o.died) {
+		if !pause.Wait(ctx, o.died) {
 			return
 		}
 		select {
@@ -171,7 +171,7 @@ func (o *output) drain() error {
 // it or the cluster cannot hand it out.
 func (o *output) rest(pod *corev1.Pod) error {
 	var since time.Time // when the cluster first failed
-	for pause := newPause(); ; {
+	for pause := executor.NewPause(0); ; {
 		err := o.read(o.a.ctx, pod, false)
 		switch {
 		case err == nil:
@@ -185,7 +185,7 @@ func (o *output) rest(pod *corev1.Pod) error {
 		case time.Since(since) > logPatience:
 			return err
 		}
-		if !pause.wait(o.a.ctx, nil) {
+		if !pause.Wait(o.a.ctx, nil) {
 			return o.a.ctx.Err()
 		}
 	}

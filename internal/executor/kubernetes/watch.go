@@ -1,12 +1,10 @@
 package kubernetes
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"sync"
-	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -18,11 +16,9 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/heddle/heddle"
+	"github.com/heddle/heddle/internal/executor"
 	"github.com/heddle/heddle/internal/kube"
 )
-
-// maxPause is the longest wait between two tries to reach the API server.
-const maxPause = 5 * time.Second
 
 // informer keeps up with the Jobs or the Pods of our store in one namespace. client-go
 // has reflectors for that; after an outage they look again only a minute later, and
@@ -48,11 +44,11 @@ func newInformer(e *Executor, k kind, namespace string) *informer {
 
 // run lists and watches until the executor is closed.
 func (i *informer) run() {
-	pause := newPause()
+	pause := executor.NewPause(0)
 	for i.e.ctx.Err() == nil {
 		list, err := i.e.api.list(i.e.ctx, i.kind, i.namespace, kube.Selector(i.e.opts.StoreID, ""))
 		if err == nil {
-			pause = newPause()
+			pause = executor.NewPause(0)
 			err = i.follow(list)
 		} else {
 			i.answer(err)
@@ -60,7 +56,7 @@ func (i *informer) run() {
 		if i.e.ctx.Err() == nil {
 			i.e.opts.Log.Debug("listing anew", "resource", i.kind.resource, "namespace", i.namespace, "error", err)
 		}
-		pause.wait(i.e.ctx, nil)
+		pause.Wait(i.e.ctx, nil)
 	}
 }
 
@@ -70,7 +66,7 @@ func (i *informer) follow(list runtime.Object) error {
 	if err != nil {
 		return err
 	}
-	pause := newPause()
+	pause := executor.NewPause(0)
 	for i.e.ctx.Err() == nil {
 		stream, err := i.e.api.watch(i.e.ctx, i.kind, i.namespace, kube.Selector(i.e.opts.StoreID, ""), version)
 		if err == nil {
@@ -78,7 +74,7 @@ func (i *informer) follow(list runtime.Object) error {
 			heard, version, err = i.hear(stream, version)
 			stream.Stop()
 			if heard {
-				pause = newPause()
+				pause = executor.NewPause(0)
 			}
 		}
 		if apierrors.IsResourceExpired(err) || apierrors.IsGone(err) {
@@ -87,7 +83,7 @@ func (i *informer) follow(list runtime.Object) error {
 		if i.e.ctx.Err() == nil {
 			i.e.opts.Log.Debug("watching anew", "resource", i.kind.resource, "namespace", i.namespace, "error", err)
 		}
-		pause.wait(i.e.ctx, nil)
+		pause.Wait(i.e.ctx, nil)
 	}
 	return i.e.ctx.Err()
 }
@@ -248,22 +244,4 @@ func away(err error) bool {
 	}
 	code := status.Status().Code
 	return code == http.StatusTooManyRequests || code == http.StatusServiceUnavailable || code == http.StatusGatewayTimeout
-}
-
-// pause is a growing wait between tries.
-type pause struct{ next time.Duration }
-
-func newPause() *pause { return &pause{50 * time.Millisecond} }
-
-// wait waits, at most until wake; false when ctx is done.
-func (p *pause) wait(ctx context.Context, wake <-chan struct{}) bool {
-	timer := time.NewTimer(p.next)
-	defer timer.Stop()
-	p.next = min(2*p.next, maxPause)
-	select {
-	case <-timer.C:
-	case <-wake:
-	case <-ctx.Done():
-	}
-	return ctx.Err() == nil
 }
