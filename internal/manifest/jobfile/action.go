@@ -6,6 +6,7 @@ import (
 
 	"github.com/heddle/heddle"
 	"github.com/heddle/heddle/internal/manifest/doc"
+	"github.com/heddle/heddle/internal/manifest/podspec"
 	"github.com/heddle/heddle/internal/manifest/sharing"
 	"github.com/heddle/heddle/internal/manifest/source"
 )
@@ -28,7 +29,8 @@ func quote(s string) string { return strconv.Quote(s) }
 // readActions reads the actions. Keys of an action that kog does not have:
 // command and entrypoint (a list, or one string that a shell runs), result (line:
 // the program prints a result line as kog's do, the default; exit-code: any
-// program), retries, see readRetry, and pool, see [sharing.Pool].
+// program), retries, see readRetry, pool, see [sharing.Pool], and kubernetes, see
+// [podspec.Kubernetes].
 func (r *reader) readActions() {
 	r.actions = map[string]*action{}
 	for _, f := range r.job.Object("actions").Fields() {
@@ -39,6 +41,7 @@ func (r *reader) readActions() {
 func (r *reader) readAction(o *doc.Object) *action {
 	a := &action{result: heddle.ResultLine, retry: r.readRetry(o)}
 	a.pool, a.weight = sharing.Pool(r.d, o, r.params)
+	a.work.Kubernetes = podspec.Kubernetes(r.d, o)
 	a.work.Image = r.readImage(o)
 	a.work.Env, a.work.From = r.readEnv(o.Object("env"))
 	a.work.Command = r.readProgram(o, "command")

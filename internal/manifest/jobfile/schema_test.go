@@ -37,6 +37,7 @@ actions:
     output: {context: {b: {c: d}}}
     retries: 3
     pool: {name: licences, weight: 2}
+    kubernetes: {namespace: n, bare: true, podTemplate: {spec: {serviceAccountName: s}}}
 concurrency: {key: deploy, busy: reject}
 params: {p: {type: integer, default: 1}}
 `,

@@ -7,6 +7,7 @@ import (
 
 	"github.com/heddle/heddle"
 	"github.com/heddle/heddle/internal/manifest/doc"
+	"github.com/heddle/heddle/internal/manifest/podspec"
 	"github.com/heddle/heddle/internal/manifest/sharing"
 )
 
@@ -19,7 +20,7 @@ var jobName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 // jobs that depend on it without a condition run after a failure too); finally
 // (true: it runs when all else is over, after a cancel as well; only finally jobs
 // can depend on it, and it only on them); workdir, the working directory; matrix,
-// see readMatrix; pool, see [sharing.Pool].
+// see readMatrix; pool, see [sharing.Pool]; kubernetes, see [podspec.Kubernetes].
 func (r *reader) readJob(f doc.Field) job {
 	o := r.d.Object(f.Value)
 	if f.Value.Kind != doc.Map {
@@ -37,6 +38,7 @@ func (r *reader) readJob(f doc.Field) job {
 		finally:  o.Bool("finally"),
 	}
 	j.work = r.readWork(o, &j)
+	j.work.Kubernetes = podspec.Kubernetes(r.d, o)
 	j.pool, j.weight = sharing.Pool(r.d, o, r.params)
 	if n := o.Get("matrix"); n != nil {
 		j.matrix = r.readMatrix(n)

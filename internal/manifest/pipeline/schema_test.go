@@ -34,6 +34,7 @@ jobs:
     run: x
     retries: 3
     pool: {name: licences, weight: 2}
+    kubernetes: {namespace: n, bare: true, podTemplate: {spec: {serviceAccountName: s}}}
     dependsOn: [{job: a, conditions: {always: true}}]
     env: {V: {fromOutput: a.v}, E: {fromEnv: X}}
     matrix: {values: {A: [1, b]}, exclude: [{A: 1}], include: [{B: true}], limit: 2, failFast: true}
