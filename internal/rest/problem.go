@@ -13,7 +13,8 @@ import (
 	"github.com/heddle/heddle/internal/rest/auth"
 )
 
-// statusOf is the one table of what each code is by HTTP.
+// statusOf is what each code is by HTTP on our own routes. rego has a table of its
+// own, because its clients know 500 of a store that fails.
 func statusOf(code heddle.Code) int {
 	switch code {
 	case heddle.CodeInvalid:

@@ -233,7 +233,7 @@ func (r *request) malformed(err error) {
 	_, _ = r.w.Write(body)
 }
 
-// statusOf is the answer to an error of a service.
+// statusOf is the answer to an error of a service, by what clients of rego know.
 func statusOf(err error) int {
 	switch heddle.CodeOf(err) {
 	case heddle.CodeInvalid:

@@ -1,4 +1,4 @@
-// Nologs plays the part of a kubelet that hands out logs: every log is empty, and
+// Command nologs plays the part of a kubelet that hands out logs: every log is empty, and
 // ends at once. The fake node of the test bed names it as its kubelet.
 //
 // usage: nologs 127.0.0.1:PORT CERTIFICATE KEY
